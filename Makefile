@@ -1,0 +1,31 @@
+# Two commands do it all:  make demo   make test
+# Both set up .venv from the pinned versions in constraints.txt and build the compiled core.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.PHONY: setup demo test lint types clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py $(wildcard agent/core/*.c agent/core/*.h)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/flisr demo
+
+test: setup
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info agent/core/_core.c agent/core/*.so

@@ -1,0 +1,1 @@
+"""Functions of the central node; each lands with its issue."""

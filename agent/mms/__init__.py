@@ -1,0 +1,1 @@
+"""The IED's MMS server, through libiec61850."""

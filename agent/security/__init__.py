@@ -1,0 +1,1 @@
+"""IEC 62351: keys and frame authentication."""

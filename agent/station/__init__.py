@@ -1,0 +1,1 @@
+"""The agent's two processes: protection and station."""

@@ -1,0 +1,1 @@
+"""The one clock everyone asks, and its quality."""
