@@ -155,6 +155,8 @@ class Report(NamedTuple):
     """Zones this agent has found faulted and not yet released."""
     claim_us: int = 0
     """When the newest of them was found."""
+    claim_final: bool = True
+    """False: an automatic reclose shot is still to come; close is refused to all others, nothing is latched yet."""
     locked_a: bool = False
     """Locked out because of a fault on side A …"""
     locked_b: bool = False
