@@ -5,11 +5,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test lint types clean
+.PHONY: setup demo test lint types docs clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py $(wildcard agent/core/*.c agent/core/*.h)
+$(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py $(filter-out agent/core/_core.c,$(wildcard agent/core/*.c agent/core/*.h))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $(STAMP)
@@ -26,6 +26,10 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The commands that README and docs/ show, long ones left out.
+docs: setup
+	$(BIN)/python tests/docs_commands.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info agent/core/_core.c agent/core/*.so
