@@ -1,0 +1,183 @@
+"""Grants: when do we agree to a peer's request?
+
+Why it is safe under any loss, delay or partition. A close energises a set of zones S. The request needs a grant from
+*every* device that touches S; each of them grants at most one request per zone at a time. Any other close into S would
+be by a device that touches S itself, so two closes into one zone can never both be agreed, whoever hears whom. A grant
+binds until its request is seen withdrawn, or for ``lease``; the requester acts within ``act_within`` of asking, the
+breaker's IED within ``close_validity`` of that, so a lease never ends before a close that it allowed.
+
+Grant as a bound of S (one or both of our zones are in S): our side is dead, not faulted, and we are open (bound) or
+closed (inside). Grant as an element of the live path: closed, quiet, and the load fits us and our zone on top of what
+we measure and have already promised.
+"""
+
+from __future__ import annotations
+
+from math import hypot
+
+from agent.logic.direction import sides_of
+from agent.logic.isolate import current_zero, trip
+from agent.logic.messages import GRANTS_MAX, Level, Live, Position, Report, Request, RequestKind
+from agent.logic.picture import feed_path, flow_into
+from agent.logic.restore import source_output
+from agent.logic.state import Grant, Reservation, State
+
+
+def hear(state: State, peer: int, report: Report, now: int) -> None:
+    """Take note of a peer's request, or of its end."""
+    request = report.request
+    grant = state.grants.get(peer)
+    if grant is not None and grant.request.number != request.number:
+        release(state, peer, now)
+    if request.number:
+        state.asking.add(peer)
+    else:
+        state.asking.discard(peer)
+
+
+def release(state: State, peer: int, now: int) -> None:
+    """The request is over; promised capacity stays reserved until measured flow contains it."""
+    grant = state.grants.pop(peer)
+    if grant.path:
+        until = now + state.config.reservation_hold
+        state.reservations.append(Reservation(grant.request.p_kw, grant.request.q_kvar, until))
+
+
+def consider(state: State, now: int) -> None:
+    """Go through what is asked, grant what can be granted; leases that ran out fall."""
+    for peer in [p for p, g in state.grants.items() if now >= g.until]:
+        release(state, peer, now)
+    state.reservations = [r for r in state.reservations if now < r.until]
+    for peer in sorted(state.asking):
+        report = state.peers[peer]
+        if peer in state.grants or report is None or not state.fresh[peer]:
+            continue
+        path = _grantable(state, peer, report.request, now)
+        if path is not None and len(state.grants) < GRANTS_MAX:
+            state.grants[peer] = Grant(report.request, now + state.config.lease, path)
+
+
+def _grantable(state: State, peer: int, request: Request, now: int) -> bool | None:
+    """True: as path element; False: as a bound; None: not, or not concerned."""
+    if not state.ready or not state.time_good or state.active or state.level is Level.BLIND or state.failed:
+        return None
+    mine = sides_of(state, request.zones)
+    if not mine:
+        return True if _path_allows(state, peer, request) else None
+    if state.close_at or state.isolate_since:
+        return None
+    if request.kind is RequestKind.RETURN and request.opens >> state.me & 1 and state.position is Position.CLOSED:
+        _open_for_return(state, peer, request, now)
+        return None
+    if not _bound_allows(state, mine, request, now):
+        return None
+    if not _yields(state, peer, request, now):
+        return None
+    return False
+
+
+def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> bool:
+    faulted = state.faulted()
+    for zone in mine:
+        live = state.live_a if zone == state.zone_a else state.live_b
+        if live is not Live.DEAD:
+            return False
+        if faulted >> zone & 1 and request.kind is not RequestKind.RECLOSE:
+            return False
+        if state.held >> zone & 1 and request.kind is not RequestKind.RETURN:
+            return False
+    if any(not g.path and g.request.zones & request.zones for g in state.grants.values()):
+        return False
+    if len(mine) == 2:
+        return state.position in (Position.OPEN, Position.CLOSED) and not state.trip
+    if state.position is Position.OPEN:
+        return True
+    if request.opens >> state.me & 1 and not state.trip and current_zero(state) and state.automation:
+        state.emit("opens_for_plan", now)
+        trip(state, now, "opens for a plan", clearing=True)
+    return False
+
+
+def _yields(state: State, peer: int, request: Request, now: int) -> bool:
+    """Our own request for a common zone: the lower device index goes first."""
+    if not state.request.number or not state.request.zones & request.zones:
+        return True
+    if peer > state.me:
+        return False
+    state.request = Request()
+    state.retry_at = now + state.config.retry
+    return True
+
+
+def _path_allows(state: State, peer: int, request: Request) -> bool:
+    """Are we on the requester's live path, and does the load fit through us?"""
+    grid = state.grid
+    a, b = grid.sides[peer]
+    live_zone = a if request.zones >> b & 1 else b
+    path = feed_path(state, live_zone)
+    if path is None:
+        return False
+    entered = next((zone for device, zone in path if device == state.me), -1)
+    if entered < 0:
+        return False
+    if request.kind is RequestKind.RECLOSE:
+        return True  # the load was there before
+    p, q = flow_into(state, state.me, entered)
+    for grant in state.grants.values():
+        if grant.path:
+            p, q = p + grant.request.p_kw, q + grant.request.q_kvar
+    for held in state.reservations:
+        p, q = p + held.p_kw, q + held.q_kvar
+    p, q = p + request.p_kw, q + request.q_kvar
+    limit = min(grid.devices[state.me].rated_current_a, grid.zone_rating_a[entered])
+    if hypot(p, q) / grid.root3_kv > limit:
+        return False
+    above = grid.other(state.me, entered)
+    source = grid.zone_source[above]
+    if source < 0:
+        return True
+    out_p, out_q = source_output(state, above)
+    own_p, own_q = flow_into(state, state.me, entered)
+    return hypot(out_p - own_p + p, out_q - own_q + q) <= grid.feeder.sources[source].rated_kva
+
+
+def _open_for_return(state: State, peer: int, request: Request, now: int) -> None:
+    """Return to normal: we are the tie that carries the load; open once the path that takes it over has agreed."""
+    device = state.grid.devices[state.me]
+    amps = hypot(state.measurement.p_kw, state.measurement.q_kvar) / state.grid.root3_kv
+    if not device.normally_open or state.trip or amps > device.breaking_current_a:
+        return
+    a, b = state.grid.sides[peer]
+    path = feed_path(state, a if request.zones >> b & 1 else b)
+    if path is None:
+        return
+    for on_path, _ in path:
+        if on_path == state.me:
+            return
+        report = state.peers[on_path]
+        if report is None or (peer, request.number) not in report.grants:
+            return
+    state.emit("opens_for_return", now)
+    trip(state, now, "return to normal", clearing=True)
+
+
+def agreed(state: State) -> tuple[bool, tuple[int, ...]]:
+    """Has everyone whom our request needs granted it? And who has not."""
+    grid, me, request = state.grid, state.me, state.request
+    needed: set[int] = set()
+    for zone in range(len(grid.zone_devices)):
+        if request.zones >> zone & 1:
+            needed.update(grid.zone_devices[zone])
+    live_zone = state.zone_a if request.zones >> state.zone_b & 1 else state.zone_b
+    path = feed_path(state, live_zone)
+    if path is None:
+        return False, ()
+    needed.update(device for device, _ in path)
+    needed.discard(me)
+    key = (me, request.number)
+    missing = tuple(
+        device
+        for device in sorted(needed)
+        if not state.fresh[device] or (report := state.peers[device]) is None or key not in report.grants
+    )
+    return not missing, missing

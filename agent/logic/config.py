@@ -1,0 +1,65 @@
+"""Every waiting time and limit of the brain, with its reason. All microseconds unless the name says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BrainConfig:
+    """Defaults fit agents on one station bus; a wide-area group raises the ``answer`` figures."""
+
+    pickup_spread: int = 1_500
+    """Two devices that carry the same fault current pick up at most this far apart (start element against pick-up)."""
+    dropoff_spread: int = 25_000
+    """The same at drop-off: a full-cycle filter and the last pole's arc."""
+    answer_wait: int = 9_000
+    """From our pick-up: spread, two transfers and one retransmission. Who has not answered by then is uncertain."""
+    conventional_wait: int = 45_000
+    """Instead of it where a neighbour has no SV: its relay needs up to two cycles."""
+    conventional_delay: int = 25_000
+    """How far behind real time a conventional relay's quiet flag may be."""
+    claim_age: int = 2_000_000
+    """A claim older than this locks, but trips no more."""
+    fuse_wait: int = 100_000
+    """In a zone with fused laterals a fault is the fuse's for so long."""
+    operate_margin: int = 45_000
+    """On top of the rated opening time: the last pole's current zero, its confirmation and the position's GOOSE."""
+    zero_wait: int = 700_000
+    """A load-break switch that sees no current zero for so long has failed to isolate."""
+    backup_base: int = 400_000
+    """Time-graded backup of the last breaker before the end of a feeder …"""
+    backup_step: int = 250_000
+    """… and of each one before it."""
+    startup: int = 400_000
+    """Silence after start: listen before agreeing to anything."""
+    settle: int = 15_000
+    """A dead section must be dead, and the picture unchanged, this long before anyone asks to feed it."""
+    infeed_loss_wait: int = 300_000
+    """The same when no fault explains it: the supply may come back by itself."""
+    act_within: int = 250_000
+    """A request is carried out within this time of being made or given up …"""
+    lease: int = 1_200_000
+    """… and a grant binds this long if its request is never withdrawn: longer than act + close + transfer."""
+    retry: int = 400_000
+    """Pause after a request that was not agreed; grows with each attempt."""
+    close_validity: int = 100_000
+    """The breaker's IED must start a close within this time of the order."""
+    close_margin: int = 120_000
+    """On top of the rated closing time before a close counts as failed."""
+    onto_fault_window: int = 300_000
+    """Pick-up within this time of our own close trips at once."""
+    reservation_hold: int = 400_000
+    """Capacity stays reserved so long after the request is done: until measured flow contains it."""
+    reclose_reset: int = 600_000
+    """After a reclose shot without pick-up for so long the fault was temporary."""
+    claim_withdrawn: int = 30_000_000
+    """Shots are counted anew after this time."""
+    backfeed_machine: float = 8.0
+    """Greatest fault current of a machine, multiple of its rating …"""
+    backfeed_inverter: float = 1.2
+    """… and of an inverter."""
+    reach_factor: float = 1.2
+    """A two-phase fault at the end of a restored path must be this multiple of every pick-up on it."""
+    plan_limit: int = 6_000
+    """Assignments that the exact search of a partial restoration may try; beyond it the search is greedy."""

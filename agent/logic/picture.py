@@ -1,0 +1,102 @@
+"""What the reports together say of the network now: which zones are live, how they are fed, what they need."""
+
+from __future__ import annotations
+
+from agent.logic.messages import Live, Position
+from agent.logic.state import State
+
+
+def zone_live(state: State, zone: int) -> Live:
+    """Voltage on a zone: LIVE if any fresh device says so, DEAD if all that know say so, else UNKNOWN."""
+    answer = Live.UNKNOWN
+    for device in state.grid.zone_devices[zone]:
+        if device == state.me:
+            live = state.live_a if state.zone_a == zone else state.live_b
+        else:
+            report = state.peers[device]
+            if report is None or not state.fresh[device]:
+                continue
+            live = report.live_a if state.grid.sides[device][0] == zone else report.live_b
+        if live is Live.LIVE:
+            return Live.LIVE
+        if live is Live.DEAD:
+            answer = Live.DEAD
+    return answer
+
+
+def is_closed(state: State, device: int) -> bool:
+    """Known to be closed, on fresh data."""
+    if device == state.me:
+        return state.position is Position.CLOSED
+    report = state.peers[device]
+    return report is not None and state.fresh[device] and report.position is Position.CLOSED
+
+
+def feed_path(state: State, zone: int) -> list[tuple[int, int]] | None:
+    """How a live zone is fed: (device, zone it enters) from the zone up to the source zone; None if it is not clear."""
+    grid = state.grid
+    parent: dict[int, tuple[int, int]] = {}
+    seen = 1 << zone
+    queue = [zone]
+    found = -1
+    for current in queue:
+        if grid.zone_source[current] >= 0:
+            if found >= 0:
+                return None  # two sources: already paralleled, or positions not to be trusted
+            found = current
+        for device in grid.zone_devices[current]:
+            if not is_closed(state, device):
+                if not state.is_open(device):
+                    return None
+                continue
+            far = grid.other(device, current)
+            if not seen >> far & 1:
+                seen |= 1 << far
+                parent[far] = (device, current)
+                queue.append(far)
+    if found < 0:
+        return None
+    path: list[tuple[int, int]] = []
+    while found != zone:
+        device, found = parent[found]
+        path.append((device, found))
+    path.reverse()
+    return path
+
+
+def flow_into(state: State, device: int, zone: int) -> tuple[float, float]:
+    """Measured P, Q in kW, kvar through the device into the zone."""
+    report = state.last_report if device == state.me else state.peers[device]
+    if report is None:
+        return 0.0, 0.0
+    sign = 1.0 if state.grid.sides[device][1] == zone else -1.0
+    return sign * report.p_kw, sign * report.q_kvar
+
+
+def dead_component(state: State, zone: int, without: int) -> int:
+    """Zones that closed devices join to ``zone``, not counting the device ``without``."""
+    grid = state.grid
+    seen = 1 << zone
+    queue = [zone]
+    for current in queue:
+        for device in grid.zone_devices[current]:
+            if device != without and is_closed(state, device):
+                far = grid.other(device, current)
+                if not seen >> far & 1:
+                    seen |= 1 << far
+                    queue.append(far)
+    return seen
+
+
+def metered(state: State, zone: int) -> tuple[float, float] | None:
+    """Net P, Q into a zone, from fresh reports of all its devices; None if one is missing or the zone has a source."""
+    if state.grid.zone_source[zone] >= 0:
+        return None
+    p = q = 0.0
+    for device in state.grid.zone_devices[zone]:
+        if device != state.me and not state.fresh[device]:
+            return None
+        dp, dq = flow_into(state, device, zone)
+        p += dp
+        q += dq
+    return p, q
