@@ -1,0 +1,143 @@
+"""From measurements and the breaker's IED to what is published: episode, direction, voltage, load, demand."""
+
+from __future__ import annotations
+
+from agent.logic import isolate
+from agent.logic.direction import believe
+from agent.logic.messages import BreakerStatus, Direction, Level, Live, Measurement, Position, Report
+from agent.logic.picture import metered, zone_live
+from agent.logic.state import NEVER, State
+
+LOAD_STEADY = 500_000
+"""Load is published when position, voltage and pick-up have been steady this long."""
+
+
+def relay_flags(state: State, status: BreakerStatus, now: int) -> None:
+    """A conventional IED: its flags make the episode, stamped on arrival."""
+    old = state.measurement
+    level = status.relay_level
+    was = old.level in (Level.START, Level.PICKUP)
+    runs = level in (Level.START, Level.PICKUP)
+    start = old.start_us if was or not runs else now
+    end = 0 if runs else (now if was else old.end_us)
+    horizon = now if runs else now - state.config.conventional_delay
+    new = old._replace(
+        level=level,
+        direction=status.relay_direction,
+        start_us=start,
+        end_us=end,
+        upto_us=horizon,
+        current_zero=False,
+    )
+    state.measurement = new
+    state.upto = max(state.upto, horizon)
+    episode(state, level, new, old, now)
+
+
+def episode(state: State, level: Level, new: Measurement, old: Measurement, now: int) -> None:
+    """Follow an overcurrent episode: its beginning, direction, and end."""
+    before = state.level
+    state.level = level
+    if state.active:
+        if new.start_us != old.start_us or before in (Level.QUIET, Level.BLIND):
+            state.decided = False
+            state.steady_since = now
+            state.direction = Direction.NONE
+            state.emit("start", now, ("start_us", new.start_us))
+        risen = level is Level.PICKUP and before is not Level.PICKUP
+        if risen or state.direction in (Direction.NONE, Direction.UNKNOWN) or new.direction is not old.direction:
+            state.direction = believe(state, new.direction, new.peak_a)
+        if level is Level.PICKUP and before is not Level.PICKUP:
+            picked_up(state, now)
+    elif before in (Level.START, Level.PICKUP):
+        state.steady_since = now
+        state.backup_at = NEVER
+        state.emit("dropoff", now, ("end_us", new.end_us))
+    if level is Level.BLIND and before is not Level.BLIND:
+        state.version += 1
+
+
+def picked_up(state: State, now: int) -> None:
+    config = state.config
+    direction = state.direction.name
+    state.emit(
+        "pickup", now, ("start_us", state.measurement.start_us), ("direction", direction),
+        ("peak_a", round(state.measurement.peak_a, 1)),
+    )  # fmt: skip
+    if state.grid.breaker[state.me]:
+        state.backup_at = now + config.backup_base + config.backup_step * state.grid.grade[state.me]
+    shooting = state.reclose_ok_at != NEVER
+    if state.close_at or (state.closed_at and now - state.closed_at <= config.onto_fault_window):
+        if not shooting:
+            state.onto_fault = True
+            state.emit("onto_fault", now)
+        if isolate.can_break(state):
+            isolate.trip(state, now, "switch onto fault", clearing=True)
+
+
+def join_voltage(state: State, now: int) -> None:
+    """Join the merging unit's word on side A with the voltage presence indication of the breaker's IED."""
+    status = state.status if state.breaker_fresh else BreakerStatus()
+    instrument = state.measurement.live_a if state.measurement.level is not Level.BLIND else Live.UNKNOWN
+    live_a = status.live_a
+    if Live.LIVE in (instrument, status.live_a):
+        live_a = Live.LIVE
+    elif live_a is Live.UNKNOWN:
+        live_a = instrument
+    live_b = status.live_b
+    if (live_a, live_b) != (state.live_a, state.live_b):
+        if (live_a is Live.DEAD and state.live_a is not Live.DEAD) or (
+            live_b is Live.DEAD and state.live_b is not Live.DEAD
+        ):
+            state.dead_since = now
+        for zone, live, before in ((state.zone_a, live_a, state.live_a), (state.zone_b, live_b, state.live_b)):
+            if live is Live.LIVE and before is not Live.LIVE:
+                state.held &= ~(1 << zone)
+        state.live_a, state.live_b = live_a, live_b
+        state.steady_since = now
+        state.version += 1
+
+
+def follow_load(state: State, now: int) -> None:
+    """Publish load in the steady state only: what peers hold during a fault is the load from before it."""
+    if state.position is Position.OPEN:
+        p = q = 0.0
+    elif state.active or Live.LIVE not in (state.live_a, state.live_b) or state.position is not Position.CLOSED:
+        state.load_at = NEVER
+        return
+    else:
+        p, q = state.measurement.p_kw, state.measurement.q_kvar
+    if abs(p - state.load_p) + abs(q - state.load_q) <= 2.0 + 0.02 * abs(state.load_p):
+        state.load_at = NEVER
+        return
+    due = state.steady_since + LOAD_STEADY
+    if now < due:
+        state.load_at = due
+        return
+    state.load_at = NEVER
+    state.load_p, state.load_q = p, q
+
+
+def remember_demand(state: State, zone: int) -> None:
+    """A zone's demand is what flows into it while it is live and quiet."""
+    if state.active or zone_live(state, zone) is not Live.LIVE:
+        return
+    for device in state.grid.zone_devices[zone]:
+        report = state.peers[device]
+        if report is not None and report.level in (Level.START, Level.PICKUP):
+            return
+    net = metered(state, zone)
+    if net is not None:
+        state.known[zone] = net
+
+
+def answer(state: State, peer: int, report: Report) -> None:
+    """A neighbour picked up: answer when our samples reach past its pick-up and the spread."""
+    concerned = state.grid.near[state.me] if all(state.fresh) else state.grid.near2[state.me]
+    if not concerned >> peer & 1 or state.position is Position.OPEN:
+        return
+    if report.level in (Level.START, Level.PICKUP) and state.level is Level.QUIET:
+        wanted = report.start_us + state.config.pickup_spread
+        told = state.last_report.upto_us if state.last_report is not None else 0
+        if told < wanted:
+            state.tell_at = wanted if state.tell_at == NEVER else max(state.tell_at, wanted)

@@ -1,0 +1,51 @@
+"""What a person or SCADA may order, apart from closing: open, release, tag. Each answers with a refusal or none."""
+
+from __future__ import annotations
+
+from agent.logic import isolate
+from agent.logic.messages import Command, CommandKind, Position, Refusal, Request
+from agent.logic.state import State
+
+
+def open_by_order(state: State, now: int) -> Refusal:
+    if state.position is not Position.CLOSED:
+        return Refusal.POSITION
+    if state.status.local:
+        return Refusal.LOCAL
+    device = state.grid.devices[state.me]
+    amps = (state.measurement.p_kw**2 + state.measurement.q_kvar**2) ** 0.5 / state.grid.root3_kv
+    if not isolate.can_break(state) and (state.active or amps > device.breaking_current_a):
+        return Refusal.BREAKING_CAPACITY
+    isolate.trip(state, now, "ordered", clearing=True)
+    state.held |= 1 << (state.zone_b if state.load_p >= 0 else state.zone_a)
+    return Refusal.NONE
+
+
+def release(state: State, command: Command, now: int) -> Refusal:
+    if not command.local:
+        return Refusal.NOT_AUTHORISED
+    if state.active or state.isolate_since:
+        return Refusal.FAULT_PRESENT
+    for zone, locked in ((state.zone_a, state.locked_a), (state.zone_b, state.locked_b)):
+        if locked:
+            state.held |= 1 << zone
+    state.locked_a = state.locked_b = state.latched = False
+    state.failed = False
+    state.close_failures = state.shots = 0
+    if state.claim_zones:
+        isolate.withdraw(state, now)
+    state.operate_dirty = True
+    state.emit("released", now, ("origin", command.origin))
+    isolate.latch(state)
+    return Refusal.NONE
+
+
+def tag(state: State, command: Command, now: int) -> Refusal:
+    if command.kind is CommandKind.UNTAG and not command.local:
+        return Refusal.NOT_AUTHORISED
+    state.tagged = command.kind is CommandKind.TAG
+    if state.tagged and not state.close_at:
+        state.request = Request()
+    state.operate_dirty = True
+    isolate.latch(state)
+    return Refusal.NONE

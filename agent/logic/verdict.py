@@ -1,0 +1,157 @@
+"""From an episode to a claim: when to decide, reclose shots, starts below pick-up, fuses, time-graded backup."""
+
+from __future__ import annotations
+
+from agent.logic import isolate, lead
+from agent.logic.direction import episode_zone, zone_entered
+from agent.logic.locate import Verdict, decide
+from agent.logic.messages import Direction, Level, Live, Position
+from agent.logic.state import NEVER, State
+
+
+def locate(state: State, now: int) -> int:
+    """Decide the present (or just ended) episode."""
+    config = state.config
+    zone = episode_zone(state)
+    ended = not state.active
+    if ended and now > state.measurement.end_us + 300_000:
+        state.decided = True
+        return onto_fault_undecided(state, now)
+    if zone < 0:
+        return NEVER if not ended else state.measurement.end_us + 300_001
+    if state.level is Level.START and not someone_picked_up(state):
+        return NEVER
+    if state.grid.fused[zone] and not state.onto_fault:
+        until = state.measurement.start_us + config.fuse_wait
+        if ended and state.measurement.end_us < until:
+            state.decided = True
+            state.emit("cleared_by_fuse", now, ("zone", state.grid.feeder.zones[zone].name))
+            return NEVER
+        if now < until:
+            return until
+    decision = decide(state, zone, now)
+    if decision.verdict is Verdict.FAULTED:
+        state.decided = True
+        claim(state, decision.group, zone, now)
+        return NEVER
+    if decision.verdict is Verdict.THROUGH and ended and decision.again == NEVER:
+        state.decided = True
+        return onto_fault_undecided(state, now)
+    if ended:
+        return min(decision.again, state.measurement.end_us + 300_001)
+    return decision.again
+
+
+def onto_fault_undecided(state: State, now: int) -> int:
+    """We closed onto a fault, and nobody has said where it is: all that we energised is suspect."""
+    if state.onto_fault:
+        state.onto_fault = False
+        if not state.faulted() & state.close_zones:
+            isolate.claim(state, state.close_zones, now, "switched onto a fault")
+    return NEVER
+
+
+def someone_picked_up(state: State) -> bool:
+    """A start below pick-up counts when a peer has picked up on the same fault."""
+    for peer, report in enumerate(state.peers):
+        if report is None or not state.fresh[peer] or report.level is not Level.PICKUP:
+            continue
+        if abs(report.start_us - state.measurement.start_us) < 100_000:
+            return True
+    return False
+
+
+def claim(state: State, group: int, entered: int, now: int) -> None:
+    """Found: final at once, or with a reclose shot to come."""
+    config = state.config
+    if now - state.shots_since > config.claim_withdrawn:
+        state.shots = 0
+        state.shots_since = now
+    times = dead_times(state, entered)
+    shot = (
+        state.shots < len(times)
+        and group == 1 << entered
+        and state.automation
+        and not state.tagged
+        and not state.onto_fault
+    )
+    if shot:
+        state.reclose_ok_at = NEVER
+        if not state.claim_final:
+            state.claim_zones = 0
+        isolate.claim(state, group, now, "fault current enters, none leaves", final=False)
+        if state.grid.breaker[state.me]:
+            state.reclose_at = now + int(times[state.shots] * 1000)
+        state.shots += 1
+    else:
+        state.onto_fault = False
+        if state.claim_zones and not state.claim_final:
+            group |= state.claim_zones
+            state.claim_zones = 0
+        isolate.claim(state, group, now, "fault current enters, none leaves")
+
+
+def dead_times(state: State, entered: int) -> tuple[float, ...]:
+    """Dead times of the breaker that recloses for us: ourselves, or the one above a load-break switch."""
+    grid = state.grid
+    if grid.breaker[state.me]:
+        return grid.devices[state.me].reclose_dead_times_ms
+    near = grid.other(state.me, entered)
+    seen = 1 << near
+    queue = [near]
+    for zone in queue:
+        for device in grid.zone_devices[zone]:
+            report = state.peers[device]
+            if device == state.me or report is None or report.start_us == 0:
+                continue
+            a, b = grid.sides[device]
+            into = b if report.direction is Direction.INTO_B else a
+            if into != zone or state.is_open(device):
+                continue
+            if grid.breaker[device]:
+                return grid.devices[device].reclose_dead_times_ms
+            far = grid.other(device, zone)
+            if not seen >> far & 1:
+                seen |= 1 << far
+                queue.append(far)
+    return ()
+
+
+def pending(state: State, now: int) -> int:
+    """A claim with a reclose shot: withdrawn when the shot held, final when it failed or never came."""
+    config = state.config
+    both_live = state.live_a is Live.LIVE and state.live_b is Live.LIVE
+    if not state.active and both_live and state.position is Position.CLOSED:
+        held_since = max(state.steady_since, state.claim_us)
+        if now >= held_since + config.reclose_reset:
+            isolate.withdraw(state, now)
+            return NEVER
+        return held_since + config.reclose_reset
+    longest = max(dead_times(state, claimed_side(state)), default=0.0)
+    limit = state.claim_us + int(longest * 1000) + 3_000_000
+    if now >= limit:
+        lead.finalise(state, now, "no reclose came")
+        return NEVER
+    return limit
+
+
+def claimed_side(state: State) -> int:
+    return state.zone_b if state.claim_zones >> state.zone_b & 1 else state.zone_a
+
+
+def backup(state: State, now: int) -> None:
+    """Time-graded: the fault is still there, and nobody selective has cleared it."""
+    state.backup_at = NEVER
+    if state.level is not Level.PICKUP or state.trip:
+        return
+    zone = zone_entered(state)
+    group = 1 << zone if zone >= 0 else 1 << state.zone_a | 1 << state.zone_b
+    if zone >= 0:
+        decision = decide(state, zone, now)
+        if decision.verdict is Verdict.GRADED:
+            group = decision.group
+    state.decided = True
+    state.emit("backup_trip", now)
+    isolate.claim(state, group, now, "time-graded backup")
+    if not state.trip and isolate.can_break(state):
+        isolate.trip(state, now, "time-graded backup")
