@@ -1,0 +1,26 @@
+"""Builds ``agent.core._core`` (cffi, API mode). ``api.h`` is both the C header and what cffi reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cffi
+
+_HERE = Path(__file__).resolve().parent
+_FOLDER = "agent/core"
+_SOURCES = ["sha256.c", "frame.c", "detector.c", "receiver.c", "source.c"]
+
+builder = cffi.FFI()
+builder.cdef((_HERE / "api.h").read_text())
+builder.set_source(
+    "agent.core._core",
+    '#include <stdint.h>\n#include "api.h"\n',
+    sources=[f"{_FOLDER}/{name}" for name in _SOURCES],
+    depends=[f"{_FOLDER}/{name}" for name in ("api.h", "sha256.h", "frame.h", "detector.h")],
+    include_dirs=[_FOLDER],
+    extra_compile_args=["-O3", "-std=gnu11", "-Wall", "-Wextra", "-fno-math-errno", "-fvisibility=hidden"],
+    libraries=["m", "pthread"],
+)
+
+if __name__ == "__main__":
+    builder.compile(tmpdir=str(_HERE.parent.parent), verbose=True)

@@ -1,0 +1,159 @@
+"""The receiver's Python face: start, stop, read. Nothing here runs per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from agent.core.config import ProtectionConfig
+from agent.core.native import ERROR_SIZE, ffi, fill_key, fill_link, fill_text, lib
+from agent.logic.messages import Direction, Level, Live, Measurement
+
+CHANNELS = 8
+KEYS = 4
+
+
+class Samples(NamedTuple):
+    """Records of the last seconds: UTC µs and eight counts (IA IB IC IN UA UB UC UN) a sample, oldest first."""
+
+    times_us: tuple[int, ...]
+    values: tuple[tuple[int, ...], ...]
+    next: int
+    """Pass it as ``since`` to go on without a gap."""
+
+
+class Phasors(NamedTuple):
+    """Full-cycle r.m.s. phasors in the frame cos(2π f t) that started with the window; A, B, C, residual; A and V."""
+
+    current: tuple[complex, ...]
+    voltage: tuple[complex, ...]
+    full_a: tuple[float, ...]
+    half_a: tuple[float, ...]
+    second_a: tuple[float, ...]
+    upto_us: int
+    received_us: int
+
+
+class ProtectionCore:
+    """Receives one SV stream and keeps its measurement; the thread is compiled and holds no Python lock.
+
+    ``fileno()`` becomes readable when level, direction, current zero, voltage presence or the earth alarm changed;
+    ``drain()`` clears it. ``measurement()`` may be called at any time from any thread.
+    """
+
+    def __init__(self, config: ProtectionConfig) -> None:
+        self.config = config
+        native = ffi.new("core_config *")
+        fill_link(native, config.link)
+        fill_text(native.sv_id, config.sv_id)
+        if len(config.keys) > KEYS:
+            raise ValueError(f"at most {KEYS} keys a stream")
+        for index, key in enumerate(config.keys):
+            fill_key(native.keys[index], key)
+        native.key_count = len(config.keys)
+        native.appid = config.appid
+        native.conf_rev = config.conf_rev
+        native.rate = config.layout.rate
+        native.asdus = config.layout.asdus
+        native.frequency = config.layout.frequency
+        native.blind_after_us = round(config.blind_after_ms * 1000)
+        native.maximum_age_us = round(config.maximum_age_ms * 1000)
+        native.accept_simulated = config.accept_simulated
+        native.current_scale = config.current_scale
+        native.voltage_scale = config.voltage_scale
+        native.phase_pickup_a = config.phase_pickup_a
+        native.earth_pickup_a = config.earth_pickup_a
+        native.start_factor = config.start_factor
+        native.reset_factor = config.reset_factor
+        zero = config.zero_current_a
+        native.zero_current_a = 0.02 * config.phase_pickup_a if zero is None else zero
+        native.earth_restraint = config.earth_restraint
+        native.second_harmonic = config.second_harmonic
+        native.nominal_v = 1000.0 * (config.nominal_kv or 0.0)
+        native.earth_mode = int(config.earth_mode)
+        self._error = ffi.new("char[]", ERROR_SIZE)
+        receiver = lib.core_open(native, self._error, ERROR_SIZE)
+        if receiver == ffi.NULL:
+            raise OSError(self._message())
+        self._receiver: Any = ffi.gc(receiver, lib.core_close)
+        self._state = ffi.new("core_state *")
+        self._counters = ffi.new("core_counters *")
+
+    def _message(self) -> str:
+        return bytes(ffi.string(self._error)).decode("ascii", "replace")
+
+    def start(self, realtime_priority: int = 0) -> None:
+        """Start the thread; a SCHED_FIFO priority above 0 is tried and silently not had without the permission."""
+        if lib.core_start(self._receiver, realtime_priority, self._error, ERROR_SIZE) != 0:
+            raise OSError(self._message())
+
+    def stop(self) -> None:
+        """Stop and join the thread; the last measurement stays readable."""
+        lib.core_stop(self._receiver)
+
+    def fileno(self) -> int:
+        """An eventfd: readable after a change."""
+        return int(lib.core_event_fd(self._receiver))
+
+    def drain(self) -> None:
+        """Clear the eventfd; call before ``measurement()``."""
+        lib.core_drain(self._receiver)
+
+    def measurement(self) -> Measurement:
+        """The newest state, consistent (sequence lock)."""
+        state = self._state
+        lib.core_read(self._receiver, state)
+        return Measurement(
+            level=Level(state.level),
+            direction=Direction(state.direction),
+            start_us=state.start_us,
+            end_us=state.end_us,
+            upto_us=state.upto_us,
+            peak_a=state.peak_a,
+            current_zero=bool(state.current_zero),
+            p_kw=state.p_kw,
+            q_kvar=state.q_kvar,
+            live_a=Live(state.live),
+            earth_alarm=bool(state.earth_alarm),
+        )
+
+    def phasors(self) -> Phasors:
+        """For metering and tests."""
+        state = ffi.new("core_state *")
+        lib.core_read(self._receiver, state)
+        return Phasors(
+            current=tuple(complex(state.current_re[k], state.current_im[k]) for k in range(4)),
+            voltage=tuple(complex(state.voltage_re[k], state.voltage_im[k]) for k in range(4)),
+            full_a=tuple(state.full_a),
+            half_a=tuple(state.half_a),
+            second_a=tuple(state.second_a),
+            upto_us=state.upto_us,
+            received_us=state.received_us,
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Frames, samples, bytes, wakes, and what was dropped by cause."""
+        lib.core_count(self._receiver, self._counters)
+        return {name: int(getattr(self._counters, name)) for name, _ in ffi.typeof("core_counters").fields}
+
+    def samples(self, since: int | None = None, last: int = 4000) -> Samples:
+        """From sample number ``since`` on (a former answer's ``next``), else the ``last`` ones; at most some 3 s."""
+        times = ffi.new("int64_t[]", last)
+        values = ffi.new("int32_t[]", last * CHANNELS)
+        following = ffi.new("int64_t *")
+        count = lib.core_samples(self._receiver, -1 if since is None else since, times, values, last, following)
+        rows = tuple(tuple(values[i * CHANNELS : (i + 1) * CHANNELS]) for i in range(count))
+        return Samples(tuple(times[0:count]), rows, following[0])
+
+    def feed(self, values: Sequence[Sequence[int]], times_us: Sequence[int]) -> None:
+        """Evaluate samples from memory instead of a socket (records, tests); not while the thread runs."""
+        flat = ffi.new("int32_t[]", [value for row in values for value in row])
+        lib.core_feed(self._receiver, flat, ffi.new("int64_t[]", list(times_us)), len(values))
+
+    def frame(self, payload: bytes, now_us: int) -> bool:
+        """Take one frame from memory (Ethernet frame or session datagram); False: dropped and counted."""
+        return bool(lib.core_frame(self._receiver, ffi.from_buffer(payload), len(payload), now_us))
+
+    def silence(self, now_us: int) -> None:
+        """Tell a stream fed from memory what time it is, so that it goes blind."""
+        lib.core_quiet(self._receiver, now_us)

@@ -1,0 +1,145 @@
+"""The publisher of a simulated merging unit: a waveform given by phasors, sampled on UTC, sent by a compiled thread."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.config import Layer2, SvSourceConfig
+from agent.core.native import ERROR_SIZE, ffi, fill_key, fill_link, fill_text, lib, parse_mac
+
+CHANNELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """One channel: sqrt2 |X| cos(wt + arg X) + dc e^(-s/tau) + the same of ``decaying`` and ``second`` with theirs.
+
+    ``s`` is the time since the segment's start on this channel; phasors are r.m.s., primary A or V, against cos(wt) of
+    UTC (so that all merging units agree). ``second`` turns at 2w (inrush).
+    """
+
+    steady: complex = 0j
+    dc: float = 0.0
+    dc_tau_s: float = 0.05
+    decaying: complex = 0j
+    decaying_tau_s: float = 0.05
+    second: complex = 0j
+    second_tau_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What all eight channels (IA IB IC IN UA UB UC UN) do from ``start_us`` (UTC) on; starts may differ by channel."""
+
+    start_us: int
+    waves: tuple[Wave, ...]
+    starts_us: tuple[int, ...] | None = None
+    """Per channel, where poles clear at their own current zeros; None: all at ``start_us``."""
+
+
+class SvSource:
+    """Publishes one SV stream at its layout's rate, ``smpCnt`` counted from the full UTC second."""
+
+    def __init__(self, config: SvSourceConfig) -> None:
+        self.config = config
+        native = ffi.new("source_config *")
+        fill_link(native, config.link)
+        fill_text(native.sv_id, config.sv_id)
+        native.vlan = -1
+        if isinstance(config.link, Layer2):
+            ffi.memmove(native.source, _hardware_address(config.link.interface), 6)
+            if config.link.vlan is not None:
+                identifier, priority = config.link.vlan
+                native.vlan = priority << 13 | identifier
+        if config.key is not None:
+            native.authenticate = 1
+            fill_key(native.key, config.key)
+        native.appid = config.appid
+        native.conf_rev = config.conf_rev
+        native.rate = config.layout.rate
+        native.asdus = config.layout.asdus
+        native.frequency = config.layout.frequency
+        native.optional = config.layout.optional
+        native.tick_us = config.tick_us
+        native.delay_us = config.delay_us
+        native.simulation = config.simulation
+        native.key_time = config.key_time_s
+        native.key_next = config.key_next_min
+        native.current_scale = config.current_scale
+        native.voltage_scale = config.voltage_scale
+        native.current_noise_a = config.current_noise_a
+        native.voltage_noise_v = config.voltage_noise_v
+        native.seed = config.seed
+        self._error = ffi.new("char[]", ERROR_SIZE)
+        source = lib.source_open(native, self._error, ERROR_SIZE)
+        if source == ffi.NULL:
+            raise OSError(self._message())
+        self._source: Any = ffi.gc(source, lib.source_close)
+        self._counters = ffi.new("source_counters *")
+
+    def _message(self) -> str:
+        return bytes(ffi.string(self._error)).decode("ascii", "replace")
+
+    def start(self, realtime_priority: int = 0) -> None:
+        """Start the paced thread."""
+        if lib.source_start(self._source, realtime_priority, self._error, ERROR_SIZE) != 0:
+            raise OSError(self._message())
+
+    def stop(self) -> None:
+        """Stop and join it."""
+        lib.source_stop(self._source)
+
+    def set_segment(self, segment: Segment) -> None:
+        """Queue a waveform; it replaces whatever was queued for the same or a later time on each channel."""
+        if len(segment.waves) != CHANNELS:
+            raise ValueError("a segment has eight waves")
+        native = ffi.new("source_segment *")
+        starts = segment.starts_us or (segment.start_us,) * CHANNELS
+        for k, (wave, start) in enumerate(zip(segment.waves, starts, strict=True)):
+            native.start_us[k] = start
+            native.re[k], native.im[k] = wave.steady.real, wave.steady.imag
+            native.dc[k], native.dc_tau_s[k] = wave.dc, wave.dc_tau_s
+            native.decay_re[k], native.decay_im[k] = wave.decaying.real, wave.decaying.imag
+            native.decay_tau_s[k] = wave.decaying_tau_s
+            native.second_re[k], native.second_im[k] = wave.second.real, wave.second.imag
+            native.second_tau_s[k] = wave.second_tau_s
+        if lib.source_add(self._source, native) != 0:
+            raise BufferError("too many segments queued ahead of time")
+
+    def set_quality(self, quality: int, channels: Sequence[int] = range(CHANNELS)) -> None:
+        """Quality word of IEC 61850-9-2 (0 good, 1 invalid, 0x800 test …) of these channels."""
+        for channel in channels:
+            lib.source_quality(self._source, channel, quality)
+
+    def set_synch(self, synch: int) -> None:
+        """smpSynch: 0 none, 1 local, 2 global."""
+        lib.source_synch(self._source, synch)
+
+    def pause(self, paused: bool = True) -> None:
+        """Stop publishing (lost stream) or go on."""
+        lib.source_pause(self._source, paused)
+
+    def counters(self) -> dict[str, int]:
+        """Frames, ticks, late ticks, skipped frames, send errors."""
+        lib.source_count(self._source, self._counters)
+        return {name: int(getattr(self._counters, name)) for name, _ in ffi.typeof("source_counters").fields}
+
+    def wave(self, sample_us: int) -> tuple[int, ...]:
+        """The eight counts at this time, as they are or would be published (without noise)."""
+        values = ffi.new("int32_t[]", CHANNELS)
+        lib.source_wave(self._source, sample_us, values)
+        return tuple(values)
+
+    def frame(self, second: int, sample: int) -> bytes:
+        """The frame that carries sample ``sample`` (a multiple of the ASDUs) of this UTC second."""
+        buffer = ffi.new("uint8_t[]", 1600)
+        return bytes(ffi.buffer(buffer, lib.source_frame(self._source, second, sample, buffer, 1600)))
+
+
+def _hardware_address(interface: str) -> bytes:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as probe:
+        probe.bind((interface, 0))
+        return bytes(probe.getsockname()[4])
