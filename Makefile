@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+# The build runs with the pinned setuptools and cffi, not with whatever is newest today.
+PIPFLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: setup demo test lint types docs clean
 
@@ -11,7 +13,8 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py $(filter-out agent/core/_core.c,$(wildcard agent/core/*.c agent/core/*.h))
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install $(PIPFLAGS) setuptools cffi
+	$(BIN)/pip install $(PIPFLAGS) --no-build-isolation --editable '.[test]'
 	touch $(STAMP)
 
 demo: setup
