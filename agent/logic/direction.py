@@ -2,7 +2,8 @@
 
 Rule (house plan, "Locate"): without a usable voltage a pick-up counts as flow away from the source only if the greatest
 back-feed is below it; otherwise the direction is unknown, and unknown is *uncertain*, never "none". The same rule
-catches a false direction: 5 kA cannot come out of a side that can feed 300 A.
+catches a false direction: 5 kA cannot come out of a side that can feed 300 A. A measured direction that topology
+contradicts is unknown, not turned round: the topology may be what is wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def can_feed(state: State, side_zone: int, current_a: float) -> bool:
             return True
         backfeed += config.backfeed_machine * grid.machine_a[zone] + config.backfeed_inverter * grid.inverter_a[zone]
         for device in grid.zone_devices[zone]:
-            if device != state.me and not state.is_open(device):
+            if device != state.me and not state.surely_open(device):
                 far = grid.other(device, zone)
                 if not seen >> far & 1:
                     seen |= 1 << far
@@ -40,7 +41,7 @@ def believe(state: State, measured: Direction, current_a: float) -> Direction:
         return Direction.INTO_B
     if measured is Direction.INTO_A and from_b:
         return Direction.INTO_A
-    if from_a != from_b:
+    if from_a != from_b and measured in (Direction.NONE, Direction.UNKNOWN):
         return Direction.INTO_B if from_a else Direction.INTO_A
     return Direction.UNKNOWN
 

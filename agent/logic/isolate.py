@@ -69,6 +69,9 @@ def accept(state: State, peer: int, report: Report, now: int, first: bool) -> No
             lock_and_open(state, report.claim_zones, now)
         else:
             lock(state, report.claim_zones, now)
+    if not state.claim_final and state.claim_zones & report.claim_zones:
+        zones, state.claim_zones = state.claim_zones, 0
+        claim(state, zones, now, "a neighbour's claim is final")
     if fresh:
         clear(state, now)
 
@@ -190,7 +193,7 @@ def _reaches(state: State, entered: int, wanted: int) -> bool:
     queue = [entered]
     for zone in queue:
         for device in grid.zone_devices[zone]:
-            if device == state.me or state.is_open(device):
+            if device == state.me or state.surely_open(device):
                 continue
             report = state.peers[device]
             breaks = grid.breaker[device] and report is not None and not report.failed and state.fresh[device]

@@ -2,7 +2,7 @@
 
 For device X with an episode that began at X.start and flows into zone Z, every other boundary Y of Z is one of
 
-    open       known open: nothing flows
+    open       known open, and it cannot say more than that
     in         fault current flows through Y into Z as well
     leaving    fault current flows through Y out of Z: the fault is beyond Y, and Z is healthy
     none       Y's samples show no fault current for at least ``spread`` of the time that ours showed it
@@ -58,10 +58,15 @@ class Decision(NamedTuple):
 def boundary(state: State, device: int, zone: int, now: int) -> tuple[Flow, int]:
     """What boundary ``device`` says of ``zone``, and when to look again if it is worth waiting."""
     report = state.peers[device]
-    if state.is_open(device):
-        return Flow.OPEN, NEVER
+    opened = state.is_open(device)
     if report is None or not state.fresh[device] or report.level is Level.BLIND or not state.time_good:
-        return Flow.UNCERTAIN, NEVER
+        return (Flow.OPEN if opened else Flow.UNCERTAIN), NEVER
+    flow, again = _spoken(state, device, zone, report, now)
+    return (Flow.OPEN if opened and flow is Flow.UNCERTAIN else flow), again
+
+
+def _spoken(state: State, device: int, zone: int, report: Report, now: int) -> tuple[Flow, int]:
+    """What its samples say. They go before its position: contacts part and touch earlier than a position is heard."""
     deadline = deadline_for(state, device)
     if report.start_us and (report.end_us == 0 or report.level in (Level.START, Level.PICKUP)):
         if report.direction is Direction.UNKNOWN or report.direction is Direction.NONE:

@@ -134,7 +134,7 @@ def remember_demand(state: State, zone: int) -> None:
 def answer(state: State, peer: int, report: Report) -> None:
     """A neighbour picked up: answer when our samples reach past its pick-up and the spread."""
     concerned = state.grid.near[state.me] if all(state.fresh) else state.grid.near2[state.me]
-    if not concerned >> peer & 1 or state.position is Position.OPEN:
+    if not concerned >> peer & 1:
         return
     if report.level in (Level.START, Level.PICKUP) and state.level is Level.QUIET:
         wanted = report.start_us + state.config.pickup_spread

@@ -164,6 +164,13 @@ class State:
         report = self.peers[device]
         return report is not None and report.position is Position.OPEN and not report.failed
 
+    def surely_open(self, device: int) -> bool:
+        """The same, and not about to close: its request or close may be ahead of its position."""
+        if device == self.me:
+            return self.is_open(device) and not self.close_at
+        report = self.peers[device]
+        return self.is_open(device) and report is not None and not report.request.number
+
     def report_of(self, device: int) -> Report | None:
         """The newest report of a device, our own included; None if never heard."""
         return self.last_report if device == self.me else self.peers[device]
