@@ -11,7 +11,7 @@ mistake is a ``ValueError``.
 
 from __future__ import annotations
 
-from agent.logic import isolate, lead, observe, orders, verdict
+from agent.logic import gate, isolate, lead, observe, orders, verdict
 from agent.logic.agree import consider, hear
 from agent.logic.config import BrainConfig
 from agent.logic.grid import Grid
@@ -50,7 +50,8 @@ class Brain:
             raise ValueError(f"device index {device} is not one of the feeder's {len(feeder.devices)}")
         self.state = State(Grid.of(feeder), device, config or BrainConfig())
         self._deadline: int = NEVER
-        self._told: Report | None = None
+        self._content: tuple[object, ...] = ()
+        self._idle = False
         self._ordered = BreakerCommand()
         if restored is not None:
             self._restore(restored)
@@ -63,7 +64,7 @@ class Brain:
     @property
     def last_report(self) -> Report | None:
         """What peers were last told."""
-        return self._told
+        return self.state.last_report
 
     def _restore(self, record: LockRecord) -> None:
         state = self.state
@@ -134,6 +135,12 @@ class Brain:
         state = self.state
         old = state.peers[peer]
         state.peers[peer] = report
+        if self._idle and old is not None and state.fresh[peer] and _nothing_asked(report, old, state.seen[peer]):
+            state.version += 1
+            if report.p_kw != old.p_kw or report.q_kvar != old.q_kvar:
+                for zone in state.grid.sides[peer]:
+                    observe.remember_demand(state, zone)
+            return []
         first = old is None
         if not state.fresh[peer]:
             state.fresh[peer] = True
@@ -251,6 +258,13 @@ class Brain:
         again = min(again, lead.advance(state, now))
         self._publish(now)
         self._deadline = self._next(again, now)
+        self._idle = (
+            state.decided
+            and not (state.trip or state.isolate_since or state.request.number or state.close_at or state.command)
+            and not (state.asking or state.grants or state.reservations)
+            and gate.dead_side(state) < 0
+            and state.claim_final
+        )
         actions, state.actions = state.actions, []
         return actions
 
@@ -283,34 +297,43 @@ class Brain:
             order = BreakerCommand(state.trip, state.close_number, state.close_expiry, block)
             state.actions.append(Operate(order))
             self._ordered = order
-        told = self._told
         answering = now >= state.tell_at and state.upto >= state.tell_at
-        if answering:
-            state.tell_at = NEVER
         measurement = state.measurement
-        upto = state.upto if answering or told is None else told.upto_us
-        grants = tuple(sorted((peer, grant.request.number) for peer, grant in state.grants.items()))
         level = state.level if state.time_good else Level.BLIND
-        peak = measurement.peak_a if state.active else (told.peak_a if told else 0.0)
-        report = Report(
-            state.position, level, state.direction, measurement.start_us, measurement.end_us, upto, peak,
+        grants: tuple[tuple[int, int], ...] = ()
+        if state.grants:
+            grants = tuple(sorted((peer, grant.request.number) for peer, grant in state.grants.items()))
+        content = (
+            state.position, level, state.direction, measurement.start_us, measurement.end_us,
             state.live_a, state.live_b, state.load_p, state.load_q,
             state.claim_number, state.claim_zones, state.claim_us, state.claim_final,
             state.locked_a, state.locked_b, state.latched, state.failed, state.automation, state.tagged, state.ready,
             state.request, grants,
         )  # fmt: skip
-        if report == told:
+        if content == self._content and not answering:
             return
-        if told is not None and report._replace(peak_a=told.peak_a) == told:
-            return
-        report = report._replace(upto_us=state.upto)
+        if answering:
+            state.tell_at = NEVER
+        self._content = content
+        told = state.last_report
+        peak = measurement.peak_a if state.active else (told.peak_a if told else 0.0)
+        report = Report._make((*content[:5], state.upto, peak, *content[5:]))
+        state.last_report = report
         if told is None or report.p_kw != told.p_kw or report.q_kvar != told.q_kvar:
-            self._told = state.last_report = report
             observe.remember_demand(state, state.zone_a)
             observe.remember_demand(state, state.zone_b)
-        self._told = state.last_report = report
         state.version += 1
         state.actions.append(Publish(report))
+
+
+def _nothing_asked(report: Report, old: Report, seen: int) -> bool:
+    """A report that an idle brain needs only to remember."""
+    return (
+        report.claim_number == seen
+        and report.level is old.level
+        and report.start_us == old.start_us
+        and not report.request.number
+    )
 
 
 __all__ = ["LOCKED_UNREADABLE", "Brain", "BrainConfig"]
