@@ -303,6 +303,23 @@ class Network:
             base, faulted, reduced[base.group], injected, loop_a, on, scale, machines, der_positive, states, converged
         )
 
+    def distribute(
+        self, closed: np.ndarray[Any, Any], faults: Sequence[Fault], sources: Sequence[bool], drawn: Sequence[Complex]
+    ) -> tuple[Complex, ...]:
+        """Pole currents (devices x 3) that each of ``drawn`` (A out of all phase nodes) causes, sources silent."""
+        columns = -np.stack(drawn, axis=1)
+        nothing = np.zeros(len(self.feeder.ders))
+        on = np.asarray(sources, dtype=float)
+        base = self._base(np.ascontiguousarray(closed, dtype=bool), on, np.zeros(len(self.feeder.loads)), nothing)
+        coupling = self._couple(faults, base.group, len(base.impedance)) if faults else None
+        volts, loop_a = Faulted(base, coupling)(columns)
+        residual = base.admittance @ volts[base.group] - columns
+        if coupling is not None and loop_a is not None:
+            residual = residual + coupling.taps @ (coupling.loops @ loop_a)
+        poles = np.zeros((3 * len(self.feeder.devices), len(drawn)), dtype=complex)
+        poles[base.poles] = base.pole_of_residual @ residual
+        return tuple(poles[:, k].reshape(-1, 3) for k in range(len(drawn)))
+
     def _inverters(
         self, running: list[int], states: Sequence[DerState], open_v: Complex, mutual: Complex
     ) -> tuple[Complex, bool]:
@@ -321,6 +338,9 @@ class Network:
             direction = np.where(follows, volts / size, hold)
             wanted = np.conj(power) / size * direction
             wanted *= np.minimum(1.0, limit / np.maximum(np.abs(wanted), 1e-12))
+            # Without a grid the voltage is the unit's own doing: it lets it rise no further than its limit.
+            over = ~follows & (size > INVERTER_LIMIT_PU * self.phase_voltage)
+            wanted = np.where(over, amps * INVERTER_LIMIT_PU * self.phase_voltage / size, wanted)
             change = float(np.max(np.abs(wanted - amps) / limit))
             if change < 1e-10:
                 return wanted, True
