@@ -1,1 +1,1 @@
-"""IEC 61850-6 (SCL) in and out, and everything that is derived from it: topology, addresses, data sets, subscriptions."""
+"""IEC 61850-6 (SCL) in and out, and what is derived from it: topology, addresses, data sets, subscriptions."""

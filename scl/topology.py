@@ -1,4 +1,4 @@
-"""The feeder as the brains and the simulator see it: switching devices, the zones between them, and what hangs on a zone.
+"""The feeder as the brains and the simulator see it: switching devices, the zones between them, what hangs on a zone.
 
 A *zone* is a maximal set of connectivity nodes that no switching device separates; a *device* joins exactly two zones
 (or, degenerate and refused by ``flisr scl check``, one zone with itself). All of it is immutable and derived from SCL
