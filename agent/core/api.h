@@ -1,5 +1,7 @@
 /* What Python sees of the core: plain C types, one declaration per line, read by build.py for cffi and by every C file. */
 
+#pragma once
+
 #define CORE_CHANNELS 8
 #define CORE_KEYS 4
 #define CORE_TEXT 68
@@ -81,7 +83,7 @@ typedef struct {
     uint64_t unauthenticated;    /* no extension although one is required, or unknown key */
     uint64_t bad_mac;
     uint64_t replayed;           /* session number not above the last */
-    uint64_t stale;
+    uint64_t stale;              /* sample or reference time too far from the clock */
     uint64_t late;               /* duplicate or out of order */
     uint64_t interpolated;
     uint64_t gaps;
@@ -128,6 +130,7 @@ typedef struct {
     int32_t optional;            /* 1: 61869-9 (smpRate and smpMod in each ASDU) */
     int32_t simulation;
     int32_t authenticate;
+    int32_t reference_time;      /* 1: refrTm in each ASDU */
     core_key key;
     uint32_t key_time;           /* TimeOfCurrentKey, s */
     uint16_t key_next;           /* TimeToNextKey, min */

@@ -11,7 +11,7 @@ _FOLDER = "agent/core"
 _SOURCES = ["sha256.c", "frame.c", "detector.c", "receiver.c", "source.c"]
 
 builder = cffi.FFI()
-builder.cdef((_HERE / "api.h").read_text())
+builder.cdef((_HERE / "api.h").read_text().replace("#pragma once\n", ""))
 builder.set_source(
     "agent.core._core",
     '#include <stdint.h>\n#include "api.h"\n',

@@ -105,6 +105,8 @@ class SvSourceConfig:
     delay_us: int = 1000
     tick_us: int = 500
     simulation: bool = False
+    reference_time: bool = False
+    """refrTm in each ASDU: lets a receiver tell a frame recorded a whole second ago."""
     current_scale: float = 0.001
     voltage_scale: float = 0.01
     current_noise_a: float = 0.0

@@ -66,6 +66,7 @@ class SvSource:
         native.tick_us = config.tick_us
         native.delay_us = config.delay_us
         native.simulation = config.simulation
+        native.reference_time = config.reference_time
         native.key_time = config.key_time_s
         native.key_next = config.key_next_min
         native.current_scale = config.current_scale
