@@ -1,7 +1,8 @@
 """Dataclasses, named tuples and enums to JSON values and back, driven by their type hints.
 
 The station process compiles the configuration once and hands it to the protection process as JSON, so that the latter
-imports no XML, no YAML and no schema. Only types named by the caller are built: data from a file cannot choose a class.
+imports no XML, no YAML and no schema. A named tuple may also come as an array, as ``json.dumps`` writes it.
+Only types named by the caller are built: data from a file cannot choose a class.
 """
 
 from __future__ import annotations
@@ -99,6 +100,11 @@ def _load_class(kind: type, data: Any, where: str) -> Any:
         return kind(data)
     named_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
     if dataclasses.is_dataclass(kind) or named_tuple:
+        if named_tuple and isinstance(data, list):
+            fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+            if len(data) != len(fields):
+                raise ValueError(f"{where}: {len(fields)} entries are needed, not {len(data)}")
+            data = dict(zip(fields, data, strict=True))
         if not isinstance(data, dict):
             raise ValueError(f"{where}: an object is needed")
         hints = _hints.get(kind)
