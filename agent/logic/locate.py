@@ -132,7 +132,8 @@ def decide(state: State, zone: int, now: int) -> Decision:
                     group |= 1 << far
                     queue.append(far)
             else:
-                certain = True
+                # A silent peer's last word says where no current flows, not that anybody here can be selective.
+                certain |= flow is not Flow.OPEN or state.fresh[device]
             again = min(again, when)
     if waiting is not NEVER and waiting != NEVER:
         return Decision(Verdict.WAIT, 0, waiting)

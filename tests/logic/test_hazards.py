@@ -1,0 +1,284 @@
+"""One test for each hazard of docs/explanation/safety.md that the brain answers for: each fails without its rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from agent.logic.brain import LOCKED_UNREADABLE, Brain
+from agent.logic.direction import believe
+from agent.logic.isolate import record_of
+from agent.logic.messages import (
+    Action,
+    BreakerCommand,
+    CommandKind,
+    CommandResult,
+    Direction,
+    Level,
+    LockRecord,
+    Measurement,
+    Operate,
+    Refusal,
+    Request,
+    RequestKind,
+)
+from scl.topology import DeviceKind
+from tests.logic.lab import FAULT_A, MS, Lab, feeder
+from tests.logic.test_brain import LOADS, TWO_FEEDERS, lab
+
+REST = {"BB1", "BB2", "Z21", "Z22"}
+
+
+def index(bench: Lab, name: str) -> int:
+    return bench.net.device_index[name]
+
+
+def zone(bench: Lab, name: str) -> int:
+    return next(z.index for z in bench.net.zones if z.name == name)
+
+
+def orders(actions: list[Action]) -> list[BreakerCommand]:
+    return [a.command for a in actions if isinstance(a, Operate)]
+
+
+def answers(bench: Lab) -> list[Refusal]:
+    return [a.refusal for _, _, a in bench.log if isinstance(a, CommandResult)]
+
+
+def restart(bench: Lab, name: str, restored: LockRecord | None) -> None:
+    """The agent comes back with an empty memory and its latch, and hears everyone's present state."""
+    i = index(bench, name)
+    bench.silent.discard(i)
+    bench.brains[i] = brain = Brain(bench.net, i, bench.config, restored)
+    bench.act(i, brain.start(bench.now))
+    bench.act(i, brain.measure(bench.measured[i]._replace(upto_us=bench.now), bench.now))
+    status = bench.statuses[i]
+    assert status is not None
+    bench.act(i, brain.breaker(status, bench.now))
+    for peer, other in enumerate(bench.brains):
+        if peer != i and other.last_report is not None:
+            bench.hear(i, peer, other.last_report)
+            own = brain.last_report
+            assert own is not None
+            bench.hear(peer, i, own)
+
+
+def cut_all_communication(bench: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "hear", lambda *_: None)
+    for i, brain in enumerate(bench.brains):
+        for peer in range(len(bench.brains)):
+            if peer != i:
+                bench.act(i, brain.peer_lost(peer, bench.now))
+
+
+def test_a_tagged_device_stays_open() -> None:
+    bench = lab()
+    bench.command("T1", CommandKind.TAG)
+    bench.fault("Z11")
+    bench.run(3_000 * MS)
+    assert "T1" in bench.open_devices()
+    assert bench.energised() == REST
+    assert bench.orders[index(bench, "T1")].block_close
+
+
+def test_automation_off_still_isolates_and_does_not_restore() -> None:
+    bench = lab()
+    for device in bench.net.devices:
+        bench.command(device.name, CommandKind.AUTOMATION_OFF)
+    bench.fault("Z11")
+    bench.run(3_000 * MS)
+    assert bench.locked() == {"F1", "R11"}
+    assert bench.energised() == REST
+
+
+def test_an_order_to_close_between_two_live_sides_is_refused() -> None:
+    bench = lab()
+    bench.command("T1", CommandKind.CLOSE)
+    bench.run(1_000 * MS)
+    assert answers(bench) == [Refusal.BOTH_SIDES_LIVE]
+    assert "T1" in bench.open_devices()
+
+
+def test_bad_time_closes_nothing() -> None:
+    bench = lab()
+    for i, brain in enumerate(bench.brains):
+        if i == index(bench, "T1"):
+            bench.act(i, brain.time_quality(False, bench.now))
+    bench.fault("Z11")
+    bench.run(3_000 * MS)
+    assert "T1" in bench.open_devices()
+    assert bench.energised() == REST
+
+
+def test_a_close_needs_every_grant() -> None:
+    """L12 bounds a zone to be fed, and its agent died after the fault: nobody closes into what it bounds."""
+    bench = lab()
+    bench.fault("Z11")
+    bench.run(8 * MS)
+    bench.kill("L12")
+    bench.run(3_000 * MS)
+    assert "T1" in bench.open_devices()
+    assert bench.energised() == REST
+
+
+def test_one_zone_is_granted_to_one_requester() -> None:
+    """Two ties ask for the same dead zones at once; whoever bounds them agrees to one of them."""
+    net = feeder({**TWO_FEEDERS, "T2": ("Z12", "Z21", "lbs open")}, ("BB1", "BB2"), LOADS)
+    bench = Lab(net)
+    bench.fault("Z11")
+    bench.run(55 * MS)  # isolated, nothing asked yet
+    l12, t1, t2 = (index(bench, name) for name in ("L12", "T1", "T2"))
+    brain = bench.brains[l12]
+    zones = 1 << zone(bench, "Z12") | 1 << zone(bench, "Z13")
+    assert not brain.state.faulted() & zones
+    for peer in (t1, t2):
+        told = bench.brains[peer].last_report
+        assert told is not None
+        brain.report(peer, told._replace(request=Request(7, RequestKind.RESTORE, zones, 100.0, 0.0, 0)), bench.now)
+    brain.timer(bench.now + 50 * MS)
+    assert len(brain.state.grants) <= 1
+    bench.run(3_000 * MS)
+    assert len({"T1", "T2", "L12"} & bench.open_devices()) == 1, "one path, no loop"
+
+
+def test_capacity_is_not_promised_twice() -> None:
+    """Two requests that each fit F2 do not both fit it."""
+    net = feeder({**TWO_FEEDERS, "T2": ("Z12", "Z21", "lbs open")}, ("BB1", "BB2"), LOADS)
+    bench = Lab(net)
+    brain = bench.brains[index(bench, "F2")]
+    for name, target in (("T1", "Z13"), ("T2", "Z12")):
+        peer = index(bench, name)
+        told = bench.brains[peer].last_report
+        assert told is not None
+        request = Request(7, RequestKind.RESTORE, 1 << zone(bench, target), 4_000.0, 0.0, 0)
+        brain.report(peer, told._replace(request=request), bench.now)
+    assert len(brain.state.grants) == 1
+
+
+def test_a_load_break_switch_is_never_told_to_open_with_current_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = lab()
+    told: list[str] = []
+    original = bench.order
+
+    def order(i: int, command: BreakerCommand) -> None:
+        device = bench.net.devices[i]
+        if command.trip and device.kind is DeviceKind.LOAD_BREAK_SWITCH:
+            told.append(device.name)
+            assert bench.measured[i].current_zero
+        original(i, command)
+
+    monkeypatch.setattr(bench, "order", order)
+    bench.fault("Z13")
+    bench.run(2_000 * MS)
+    assert "L12" in told
+
+
+@pytest.mark.parametrize(("first", "old"), [(True, False), (False, True)], ids=["first word", "old claim"])
+def test_a_claim_from_before_locks_and_moves_nothing(first: bool, old: bool) -> None:
+    bench = lab()
+    r11, f1 = index(bench, "R11"), index(bench, "F1")
+    brain = bench.brains[r11]
+    told = bench.brains[f1].last_report
+    assert told is not None
+    if first:
+        brain.state.peers[f1] = None
+        brain.state.seen[f1] = -1
+    claim_us = bench.now - (3_000 if old else 5) * MS
+    report = told._replace(claim_number=told.claim_number + 9, claim_zones=1 << zone(bench, "Z11"), claim_us=claim_us)
+    sent = orders(brain.report(f1, report, bench.now))
+    assert brain.state.locked_a
+    assert sent
+    assert all(order.block_close and not order.trip for order in sent)
+
+
+@pytest.mark.parametrize("latch", ["as written", "unreadable"])
+def test_a_restarted_agent_moves_nothing_and_stays_locked(latch: str) -> None:
+    bench = lab()
+    bench.fault("Z11")
+    bench.run(2_000 * MS)
+    before = bench.open_devices()
+    bench.kill("R11")
+    record = record_of(bench.brains[index(bench, "R11")].state) if latch == "as written" else LOCKED_UNREADABLE
+    restart(bench, "R11", record)
+    moved: list[int] = []
+    original: Callable[[int, bool], None] = bench.moved
+    bench.moved = lambda i, closed: (moved.append(i), original(i, closed))[1]  # type: ignore[method-assign,func-returns-value]
+    bench.run(3_000 * MS)
+    assert bench.open_devices() == before
+    assert not moved
+    assert "R11" in bench.locked()
+    bench.command("R11", CommandKind.CLOSE)
+    assert answers(bench)[-1] is Refusal.LOCKED_OUT
+
+
+def test_a_device_without_samples_claims_nothing() -> None:
+    bench = lab()
+    f1 = index(bench, "F1")
+    brain = bench.brains[f1]
+    brain.measure(Measurement(level=Level.BLIND), bench.now)
+    sent: list[BreakerCommand] = []
+    for late in (5, 100, 500, 2_000):
+        sent += orders(brain.measure(Measurement(level=Level.BLIND, peak_a=FAULT_A), bench.now + late * MS))
+        sent += orders(brain.timer(bench.now + (late + 1) * MS))
+    assert not any(order.trip for order in sent)
+    assert brain.last_report is not None
+    assert brain.last_report.level is Level.BLIND
+    assert brain.state.claim_zones == 0
+
+
+def test_without_any_communication_the_last_breaker_before_the_fault_trips_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = lab()
+    cut_all_communication(bench, monkeypatch)
+    bench.fault("Z12")
+    bench.run(300 * MS)
+    assert bench.open_devices() == {"T1"}, "nobody can be selective yet"
+    bench.run(1_500 * MS)
+    assert bench.open_devices() == {"T1", "R11"}
+
+
+def test_a_direction_that_topology_forbids_is_not_believed() -> None:
+    """R11 carries 3 kA, and only its side A leads to a source: measured the other way round, it is unknown."""
+    bench = lab()
+    state = bench.brains[index(bench, "R11")].state
+    assert believe(state, Direction.INTO_A, FAULT_A) is Direction.UNKNOWN
+    for measured in (Direction.INTO_B, Direction.NONE, Direction.UNKNOWN):
+        assert believe(state, measured, FAULT_A) is Direction.INTO_B
+
+
+def test_switching_onto_a_fault_trips_at_once_and_locks() -> None:
+    bench = lab()
+    bench.command("R11", CommandKind.OPEN)
+    bench.command("T1", CommandKind.AUTOMATION_OFF)
+    bench.run(1_000 * MS)
+    assert "R11" in bench.open_devices()
+    bench.fault("Z12")
+    bench.run(1_000 * MS)
+    bench.command("R11", CommandKind.CLOSE)
+    bench.run(3_000 * MS)
+    assert "onto_fault" in {e.name for _, d, e in bench.log if d == "R11" and not isinstance(e, CommandResult)}
+    assert {"R11", "L12"} <= bench.open_devices()
+    assert "R11" in bench.locked()
+
+
+def test_release_needs_a_person_at_the_device() -> None:
+    bench = lab()
+    bench.fault("Z11")
+    bench.run(2_000 * MS)
+    bench.command("R11", CommandKind.RELEASE, local=False)
+    assert answers(bench) == [Refusal.NOT_AUTHORISED]
+    assert "R11" in bench.locked()
+
+
+def test_a_lock_that_could_not_be_written_holds_in_memory_and_says_so() -> None:
+    bench = lab()
+    bench.latched = lambda i, record: bench.act(i, bench.brains[i].latched(record, False, bench.now))  # type: ignore[method-assign]
+    bench.fault("Z11")
+    bench.run(3_000 * MS)
+    assert bench.locked() == {"F1", "R11"}
+    assert not any(brain.state.latched for brain in bench.brains)
+    assert set(bench.events("not_latched")) == {"F1", "R11"}
+    bench.command("R11", CommandKind.CLOSE)
+    assert answers(bench)[-1] is Refusal.LOCKED_OUT
