@@ -121,8 +121,9 @@ class Waves:
     @staticmethod
     def still(frequency_hz: float, start_us: int, devices: int, inrush_tau_s: float) -> Waves:
         """Nothing flows, nothing is live."""
-        zero = np.zeros((devices, CHANNELS))
-        return Waves(frequency_hz, start_us, zero + 0j, zero, zero + 1.0, zero + 0j, zero + 0j, inrush_tau_s)
+        none: Complex = np.zeros((devices, CHANNELS), dtype=complex)
+        zero: Real = np.zeros((devices, CHANNELS))
+        return Waves(frequency_hz, start_us, none, zero, zero + 1.0, none, none, inrush_tau_s)
 
 
 def _with_residual(poles: npt.NDArray[Scalar], devices: int) -> npt.NDArray[Scalar]:
