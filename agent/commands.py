@@ -1,0 +1,153 @@
+"""``flisr agent``: run the agent of one switch, and what a person at the device may ask of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+REFUSALS = {
+    "locked_out": "locked out",
+    "tagged": "a tag is set",
+    "automation_off": "automation is off",
+    "local": "the local/remote key is in local",
+    "both_sides_live": "both sides are live",
+    "not_dead": "the other side is not known to be dead",
+    "stale_data": "data of a neighbour or of the breaker is missing or old",
+    "not_agreed": "a neighbour did not agree in time",
+    "capacity": "no capacity on the path",
+    "position": "already there, or another order is under way",
+    "not_authorised": "not authorised",
+    "unhealthy": "the device or the agent is not healthy",
+    "breaking_capacity": "the current is above what the device may break",
+    "fault_present": "fault current, or an opening under way",
+    "not_latched": "the lock-out is not on disk",
+}
+
+state_dir_option = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="State directory of the agent.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+
+
+@click.group()
+def agent() -> None:
+    """Run the agent of one switch, or talk to it at the device."""
+
+
+def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    """``ADDR:PORT``."""
+    if value is None:
+        return None
+    address, colon, port = value.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise click.BadParameter("ADDR:PORT is needed, for example 127.0.0.1:10102")
+    return address.strip("[]") or "127.0.0.1", int(port)
+
+
+@agent.command()
+@click.option("--scd", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="SCD file.")
+@click.option(
+    "--ratings", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What SCL has no place for (YAML)."
+)
+@click.option("--ied", required=True, help="Name of this agent's IED in the SCD file.")
+@click.option(
+    "--keys",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="Key file, see 'flisr keys lab'.",
+)
+@state_dir_option
+@click.option("--station-bus", metavar="IF", help="Interface of the station bus (GOOSE).")
+@click.option("--process-bus", metavar="IF", help="Interface of the process bus (Sampled Values).")
+@click.option("--udp", is_flag=True, help="R-GOOSE and R-SV over UDP multicast instead of Ethernet frames.")
+@click.option("--udp-port", default=102, show_default=True, help="Their port; below 1024 needs the right to bind it.")
+@click.option("--udp-interface", default="127.0.0.1", show_default=True, metavar="IP", help="Address to use for them.")
+@click.option(
+    "--mms-plain", callback=_endpoint, metavar="ADDR:PORT", help="MMS without authentication: laboratory only."
+)
+@click.option(
+    "--time-source",
+    type=click.Choice(["kernel", "trusted"]),
+    default="kernel",
+    show_default=True,
+    help="Believe the kernel's clock discipline, or trust the clock unasked.",
+)
+@click.option("--priority", default=50, show_default=True, help="SCHED_FIFO priority; 0: none.")
+@click.option("--replace", is_flag=True, help="End a protection process that still runs in the state directory first.")
+def run(**options: Any) -> None:
+    """Run the agent: a station process (this one) and a protection process.
+
+    Without --mms-plain nothing listens for MMS: authentication is on by default, and TLS is not there yet.
+    SIGTERM ends both processes. If this one dies, protection runs on; start it again and it attaches.
+    """
+    from agent.station import launch
+
+    sys.exit(launch.run(launch.Options(**options), lambda text: click.echo(text, err=True)))
+
+
+def _ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from agent.station import local
+
+    try:
+        return local.ask(state_dir, request)
+    except PermissionError as error:
+        raise click.ClickException(f"not allowed: {state_dir} belongs to the agent's user") from error
+    except local.NotRunningError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@agent.command()
+@state_dir_option
+@json_option
+def status(state_dir: Path, as_json: bool) -> None:
+    """Show the state of a running agent."""
+    answer = _ask(state_dir, {"op": "status"})
+    if "error" in answer:
+        raise click.ClickException(answer["error"])
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    for name, value in answer.items():
+        if name == "counters":
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key}: {entry}" for key, entry in value.items()) or "none"
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value)) or "none"
+        click.echo(f"{name:16} {value}")
+
+
+def _order(name: str, kind: str, text: str) -> None:
+    @agent.command(name=name, help=text)
+    @state_dir_option
+    @json_option
+    def order(state_dir: Path, as_json: bool) -> None:
+        answer = _ask(state_dir, {"op": "command", "kind": kind})
+        accepted = bool(answer.get("accepted"))
+        if as_json:
+            click.echo(json.dumps({"command": name, **answer}))
+        elif accepted:
+            click.echo("done")
+        else:
+            refusal = str(answer.get("refusal", ""))
+            reason = answer.get("error") or REFUSALS.get(refusal, refusal)
+            detail = f" ({answer['text']})" if answer.get("text") else ""
+            click.echo(f"refused: {reason}{detail}", err=True)
+        sys.exit(0 if accepted else 1)
+
+
+_order("open", "OPEN", "Open the device.")
+_order("close", "CLOSE", "Close the device, through the gate and with the neighbours' agreement.")
+_order("release", "RELEASE", "Release the lock-out. Only here, at the device; never over MMS. Not a permit to work.")
+_order("tag", "TAG", "Set a tag: nobody closes the device until it is taken off.")
+_order("untag", "UNTAG", "Take the tag off.")
+_order("automation-on", "AUTOMATION_ON", "Let the agent restore.")
+_order("automation-off", "AUTOMATION_OFF", "Stop restoring. The agent still trips and locks out.")
+_order("return-to-normal", "RETURN_TO_NORMAL", "Return to the normal switching state as a planned sequence.")
