@@ -145,6 +145,13 @@ class ProtectionCore:
         rows = tuple(tuple(values[i * CHANNELS : (i + 1) * CHANNELS]) for i in range(count))
         return Samples(tuple(times[0:count]), rows, following[0])
 
+    def block(self, last: int) -> bytes:
+        """The ``last`` samples for the fault recorder: all times (int64), then all counts (8 int32), native order."""
+        times = ffi.new("int64_t[]", last)
+        values = ffi.new("int32_t[]", last * CHANNELS)
+        count = lib.core_samples(self._receiver, -1, times, values, last, ffi.new("int64_t *"))
+        return bytes(ffi.buffer(times, count * 8)) + bytes(ffi.buffer(values, count * 4 * CHANNELS))
+
     def feed(self, values: Sequence[Sequence[int]], times_us: Sequence[int]) -> None:
         """Evaluate samples from memory instead of a socket (records, tests); not while the thread runs."""
         flat = ffi.new("int32_t[]", [value for row in values for value in row])
