@@ -57,7 +57,7 @@ class Core(Protocol):
     def drain(self) -> None: ...
     def measurement(self) -> Measurement: ...
     def counters(self) -> dict[str, int]: ...
-    def rows(self, last: int) -> bytes: ...
+    def block(self, last: int) -> bytes: ...
 
 
 class Wire(Protocol):
@@ -342,8 +342,8 @@ class Loop:
             case "time":
                 self._engine.time_quality(bool(message["good"]), now)
             case "samples":
-                rows = b"" if self._core is None else self._core.rows(int(message["count"]))
-                self._tell({"t": "samples", "size": self._segment.write_samples(rows)})
+                block = b"" if self._core is None else self._core.block(int(message["count"]))
+                self._tell({"t": "samples", "size": self._segment.write_samples(block)})
             case "stop":
                 self.stop()
             case _:

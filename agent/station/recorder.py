@@ -8,7 +8,7 @@ digital channels are made from the events of the same time.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -26,8 +26,8 @@ CHANNELS: Final = (
     ("UN", "N", "V"),
 )
 DIGITAL: Final = ("PICKUP", "TRIP", "CLOSE", "LOCKED")
-ROW: Final = struct.Struct("<q8i")
-"""One sample as it arrives from the protection process: UTC microseconds, eight counts."""
+SAMPLE_SIZE: Final = 40
+"""Of one sample in a block from the protection process: 64-bit UTC microseconds and eight 32-bit counts."""
 
 TRIGGERS: Final = frozenset({"pickup", "trip", "onto_fault", "breaker_failure", "backup_trip"})
 RISE: Final = {
@@ -93,13 +93,13 @@ class Recorder:
         """When to fetch samples and call :meth:`write`; None: no record open."""
         return self._due if self._first else None
 
-    def write(self, rows: bytes) -> Path | None:
-        """Write the record from packed rows (``ROW``); returns the .cfg path, None if there were no samples."""
+    def write(self, block: bytes) -> Path | None:
+        """Write the record from a block (see :func:`unpack`); returns the .cfg path, None without samples."""
         first, changes, initial = self._first, self._changes, self._initial
         self._first = self._due = 0
         self._changes = []
         start, end = first - PRE_US, first + LONGEST_US + POST_US
-        samples = [row for row in ROW.iter_unpack(rows[: len(rows) - len(rows) % ROW.size]) if start <= row[0] <= end]
+        samples = [row for row in unpack(block) if start <= row[0] <= end]
         if not samples:
             return None
         moment = datetime.fromtimestamp(first / 1e6, UTC)
@@ -111,6 +111,14 @@ class Recorder:
         text = _configuration(self.station, self.device, self.frequency_hz, self.scaling, samples, first)
         configuration.write_text(text, encoding="ascii", errors="replace")
         return configuration
+
+
+def unpack(block: bytes) -> Iterator[tuple[int, ...]]:
+    """Samples of a block: first all times, then all counts, native byte order, as the core holds them."""
+    count = len(block) // SAMPLE_SIZE
+    times = struct.unpack_from(f"={count}q", block)
+    values = struct.iter_unpack("=8i", block[8 * count : SAMPLE_SIZE * count])
+    return ((time, *counts) for time, counts in zip(times, values, strict=True))
 
 
 def _stamp(t_us: int) -> str:

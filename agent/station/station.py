@@ -25,7 +25,7 @@ from agent.station import channel, local, plain, snapshot
 from agent.station.eventlog import EventLog
 from agent.station.latch import LatchFile, Restored
 from agent.station.numbers import NumberReserve
-from agent.station.recorder import ROW, Recorder
+from agent.station.recorder import SAMPLE_SIZE, Recorder
 from agent.station.supervisor import OtherConfigurationError, Supervisor
 from agent.time.clock import TimeSource, TimeState, TimeWatch, now_us
 
@@ -311,14 +311,14 @@ class Station:
         else:
             self._alarms.pop("latch", None)
 
-    def _write_record(self, rows: bytes) -> None:
+    def _write_record(self, block: bytes) -> None:
         try:
-            path = self._recorder.write(rows)
+            path = self._recorder.write(block)
         except OSError as error:
             self._alarms["recorder"] = f"fault record: {error.strerror or error}"
             return
         if path is not None:
-            self._log.append("record_written", now_us(), {"file": path.name, "samples": len(rows) // ROW.size})
+            self._log.append("record_written", now_us(), {"file": path.name, "samples": len(block) // SAMPLE_SIZE})
 
     def _on_end(self) -> None:
         attachment = self._supervisor.attachment

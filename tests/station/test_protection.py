@@ -80,7 +80,7 @@ class FakeCore:
     def counters(self) -> dict[str, int]:
         return {"frames": 7}
 
-    def rows(self, last: int) -> bytes:
+    def block(self, last: int) -> bytes:
         return b"s" * 40 * min(last, 10)
 
     def show(self, state: Measurement) -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.station.recorder import ROW, Recorder
+from agent.station.recorder import Recorder, unpack
 
 comtrade = pytest.importorskip("comtrade")
+
+
+def block(times: list[int], value: Callable[[int, int], int]) -> bytes:
+    counts = [value(t, channel) for t in times for channel in range(8)]
+    packed = struct.pack(f"={len(times)}q", *times) + struct.pack(f"={len(counts)}i", *counts)
+    assert list(unpack(packed))[-1] == (times[-1], *counts[-8:])
+    return packed
 
 
 def test_record_is_read_back_by_a_foreign_reader(tmp_path: Path) -> None:
@@ -23,10 +32,7 @@ def test_record_is_read_back_by_a_foreign_reader(tmp_path: Path) -> None:
     assert due is not None
     assert due > trigger
     times = [trigger - 600_000 + 250 * k for k in range(8000)]
-    rows = b"".join(
-        ROW.pack(t, *(round(1e6 * math.cos(2 * math.pi * 50 * t / 1e6 - c)) for c in range(8))) for t in times
-    )
-    path = recorder.write(rows)
+    path = recorder.write(block(times, lambda t, c: round(1e6 * math.cos(2 * math.pi * 50 * t / 1e6 - c))))
     assert path is not None
     assert recorder.due_us is None
     record = comtrade.load(str(path), str(path.with_suffix(".dat")))
@@ -50,7 +56,7 @@ def test_a_gap_in_the_stream_stays_a_gap(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "S1", "F1", 50.0)
     recorder.event("trip", 1_000_000)
     times = [*range(900_000, 950_000, 250), *range(1_000_000, 1_050_000, 250)]
-    path = recorder.write(b"".join(ROW.pack(t, *range(8)) for t in times))
+    path = recorder.write(block(times, lambda _, c: c))
     assert path is not None
     record = comtrade.load(str(path), str(path.with_suffix(".dat")))
     assert record.time[200] - record.time[199] == pytest.approx(0.05025, abs=1e-6)
