@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FENCE = re.compile(r"(?:<!-- run: (?P<how>[^>]*?) -->\n)?^```console\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"(?:<!-- run: (?P<how>[^>]*?) -->\n)?^ *```console\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LIMIT_S = 300
 
 
@@ -54,6 +54,7 @@ def shown(file: Path) -> list[Shown]:
             raise ValueError(f"{file}: unknown instruction '<!-- run: {how} -->'")
         line = text.count("\n", 0, block.start("body")) + 1
         for number, entry in enumerate(block["body"].replace("\\\n", "\\\0").split("\n")):
+            entry = entry.lstrip(" ")
             if entry.startswith("$ "):
                 commands.append(
                     Shown(
