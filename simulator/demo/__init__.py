@@ -1,0 +1,1 @@
+"""Scenarios played with real processes, and the verdict on what they did."""
