@@ -1,0 +1,362 @@
+"""The nine invariants, judged on plant truth after every step. Shares nothing with the brain but the messages it sends.
+
+1  A faulted zone, once dead, is never energised again, but by a breaker with automatic reclose shots configured, at most
+   as often as it has shots. *Except*: once, if the fault could not be seen (no device beside or above it carried
+   pick-up current for 15 ms on behalf of that zone: struck while dead, hidden behind another fault, fed by generators
+   only), or if a scenario makes a device's detection lie (late, missing, false direction): no checker can ask a
+   brain to know what every sensor denies. The switch onto the fault must then clear it and keep it dead.
+2  No contact is made with both sides live, no island holds a loop, two sources, or a source's own zone fed from
+   elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live.
+3  A mechanism never starts to close while its IED retains the block, nor on an order that left the agent while locked or
+   tagged. Locked: since the agent first said so (report or order), until a local, authorised release; after a crash, what
+   is on disk or retained by the IED counts.
+4  *Calm runs* (all agents healthy, every frame delivered in the end, nobody lies): at the end every boundary of a seen,
+   permanent fault's zone is open; what else is open was open before, bounds a faulted zone, was opened by a recorded plan,
+   or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
+5  *Calm runs*: kW by priority restored are not below what brute force finds (:mod:`simulator.oracle`; not judged where
+   its search was cut short). *All runs*: a healthy zone that could be reached and is dark has a stated reason on record: a
+   "dark" or claim event that names it, a silent, tagged, locked or switched-off agent beside it, a request given up.
+6  After every closing: no device, zone or source is loaded above its rating that was not so before. Islands with a
+   fault in them are left out.
+7  No frame that is unauthenticated, replayed, stale or in test mode is accepted by any agent or breaker IED (stricter than
+   "moves no device").
+8  From its restart until its start-up silence is over (0.4 s) an agent's device starts no movement on an order given
+   after the restart, unless fault current has flowed since; at the end it is ready again.
+9  When contacts part, the current through the device is within its breaking capacity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.logic.messages import BreakerCommand, LockRecord, Report
+from simulator import oracle
+from simulator.virtual.plant import DEAD, ISLAND, Fault
+
+if TYPE_CHECKING:
+    from simulator.virtual.world import World
+
+SEEN_AFTER = 15_000
+STARTUP = 400_000
+NAMES = {
+    1: "fault never energised again",
+    2: "nothing paralleled",
+    3: "locked stays open",
+    4: "exactly the boundaries open",
+    5: "all that can be fed is fed",
+    6: "ratings kept",
+    7: "no forged frame acts",
+    8: "restart moves nothing",
+    9: "breaking capacity kept",
+}
+
+
+class Broken(NamedTuple):
+    """An invariant that did not hold."""
+
+    invariant: int
+    now_us: int
+    why: str
+
+
+class _Watch:
+    """What is known of one fault."""
+
+    __slots__ = ("again", "excused", "exposed", "fault", "isolated", "seen", "shots", "since")
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.since = 0
+        """Since when a device carries pick-up current into it; 0: none does."""
+        self.exposed = 0
+        self.seen = False
+        self.isolated = False
+        self.again = 0
+        self.excused = 0
+        self.shots: dict[int, int] = {}
+
+
+class Monitor:
+    """See the module. The world calls it at each step; :attr:`broken` is the first violation."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        count = world.count
+        self.broken: Broken | None = None
+        self.watches: list[_Watch] = []
+        self.agent_locked = [False] * count
+        """Locked or tagged by the agent's own last word."""
+        self.order_number = [0] * count
+        self.order_locked = [False] * count
+        """The newest close order left the agent while it was locked."""
+        self.restarted_at = [0] * count
+        self.fault_current_at = 0
+        self.over: dict[str, float] = {}
+        self.ready = [False] * count
+        self.lying = any(f.lies for f in world.scenario.faulty.values())
+        self.ever_dead = 0
+        self.lost_kw = self.restorable_kw = self.restored_kw = 0.0
+
+    def _break(self, invariant: int, now: int, why: str) -> None:
+        if self.broken is None:
+            self.broken = Broken(invariant, now, why)
+            self.world.note(now, "", "BROKEN", ("invariant", invariant), ("why", why))
+
+    def _name(self, device: int) -> str:
+        return self.world.names[device]
+
+    def _zone(self, zone: int) -> str:
+        return self.world.feeder.zones[zone].name
+
+    # --- what the agents say and order -------------------------------------------------------------------------------
+
+    def published(self, device: int, report: Report) -> None:
+        """An agent's word on itself."""
+        if report.locked_a or report.locked_b or report.tagged:
+            self.agent_locked[device] = True
+        self.ready[device] = report.ready
+
+    def ordered(self, device: int, command: BreakerCommand) -> None:
+        """An order leaves an agent."""
+        if command.block_close:
+            self.agent_locked[device] = True
+        if command.close_number > self.order_number[device] and command.close_expiry_us:
+            self.order_number[device] = command.close_number
+            self.order_locked[device] = self.agent_locked[device]
+
+    def released(self, device: int) -> None:
+        """A local, authorised release has been asked for."""
+        self.agent_locked[device] = False
+        self.order_locked[device] = False
+
+    def crashed(self, device: int) -> None:
+        """What an agent only had in memory is gone."""
+        self.agent_locked[device] = self.world.bays.block[device]
+
+    def restarting(self, now: int, device: int) -> None:
+        """An agent starts again."""
+        self.restarted_at[device] = now
+        self.ready[device] = False
+
+    def restored(self, device: int, record: LockRecord | None) -> None:
+        """What it found on its disk."""
+        if record is not None and (record.locked_a or record.locked_b or record.tagged):
+            self.agent_locked[device] = True
+
+    def forgery(self, now: int, device: int, what: str) -> None:
+        """A forged frame has passed an acceptance rule."""
+        self._break(7, now, f"{self._name(device)} accepted a frame that is {what}")
+
+    # --- movement ----------------------------------------------------------------------------------------------------
+
+    def _restart_moved(self, now: int, device: int, sent: int, what: str) -> None:
+        since = self.restarted_at[device]
+        if since and since <= sent and now - since <= STARTUP and self.fault_current_at < since:
+            self._break(8, now, f"{self._name(device)} {what} {(now - since) / 1000:.1f} ms after its agent's restart")
+
+    def opening(self, now: int, device: int, sent: int) -> None:
+        """A mechanism starts to open."""
+        self.world.met["opening"] += 1
+        self._restart_moved(now, device, sent, "opens")
+
+    def closing(self, now: int, device: int, sent: int, number: int) -> None:
+        """A mechanism starts to close."""
+        self.world.met["closing"] += 1
+        if self.world.bays.block[device]:
+            self._break(3, now, f"{self._name(device)} closes while its IED retains the block")
+        if self.order_locked[device] and number == self.order_number[device]:
+            self._break(3, now, f"{self._name(device)} closes on an order given while locked or tagged")
+        self._restart_moved(now, device, sent, "closes")
+
+    def parting(self, now: int, device: int, amps: float) -> None:
+        """Contacts part."""
+        limit = self.world.feeder.devices[device].breaking_current_a
+        if amps > limit * 1.0001:
+            self._break(9, now, f"{self._name(device)} parts {amps:.0f} A and may break {limit:.0f} A")
+
+    def making(self, now: int, device: int) -> None:
+        """Contacts touch; the plant is still as before."""
+        world = self.world
+        a, b = world.layout.sides[device]
+        roots = world.plant.root
+        if roots[a] != DEAD and roots[b] != DEAD and not world.feeder.devices[device].allow_parallel:
+            self._break(2, now, f"{self._name(device)} closes with {self._zone(a)} and {self._zone(b)} both live")
+        self.over = dict(world.plant.overloads())
+
+    # --- after every change of the plant -----------------------------------------------------------------------------
+
+    def struck(self, now: int, fault: Fault) -> None:
+        """A fault happens."""
+        self.watches.append(_Watch(fault))
+
+    def step(self, now: int, closed: int) -> None:
+        """The plant has been solved; ``closed``: the device that has just made contact, -1 if none has."""
+        plant = self.world.plant
+        if plant.looped and (closed < 0 or not self.world.feeder.devices[closed].allow_parallel):
+            self._break(2, now, "an island holds a loop or two sources")
+        for zone, root in enumerate(plant.root):
+            if root == DEAD:
+                self.ever_dead |= 1 << zone
+        for watch in self.watches:
+            if watch.fault in plant.faults:
+                self._watch(now, watch, closed)
+        if closed >= 0:
+            for name, loading in plant.overloads():
+                if loading > self.over.get(name, 1.0) * (1 + 1e-6):
+                    self._break(6, now, f"{name} loaded to {loading:.3f} pu after {self._name(closed)} closed")
+
+    def _watch(self, now: int, watch: _Watch, closed: int) -> None:
+        world = self.world
+        plant = world.plant
+        zone = watch.fault.zone
+        root = plant.root[zone]
+        into = self._into(zone)
+        if watch.since and not into:
+            watch.exposed = max(watch.exposed, now - watch.since)
+            watch.seen |= watch.exposed >= SEEN_AFTER
+        watch.since = (watch.since or now) if into else 0
+        if root not in (DEAD, ISLAND) or into:
+            self.fault_current_at = now
+        if root == DEAD:
+            watch.isolated = True
+        elif watch.isolated:
+            watch.isolated = False
+            watch.again += 1
+            world.met["energised_onto_fault"] += 1
+            shots = world.feeder.devices[closed].reclose_dead_times_ms if closed >= 0 else ()
+            if len(shots) > watch.shots.get(closed, 0):
+                watch.shots[closed] = watch.shots.get(closed, 0) + 1
+            elif watch.fault.lateral:
+                pass  # its fuse is still to blow: it is the fuse's
+            elif not watch.excused and (not watch.seen or self.lying):
+                watch.excused += 1
+                world.met["excused_onto_unseen_fault"] += 1
+            else:
+                by = f" by {self._name(closed)}" if closed >= 0 else ""
+                self._break(1, now, f"faulted {self._zone(zone)} energised again{by}")
+
+    def _into(self, zone: int) -> bool:
+        """Does any boundary carry pick-up current into the zone?"""
+        plant, layout = self.world.plant, self.world.layout
+        for device, _ in layout.exits[zone]:
+            amps = plant.fault_a[device]
+            if amps and plant.level(device) == 2 and (layout.sides[device][1] == zone) == (amps > 0):
+                return True
+        return False
+
+    # --- at the end --------------------------------------------------------------------------------------------------
+
+    def end(self, now: int) -> None:
+        """The last word: invariants 4, 5 and the second half of 8."""
+        world = self.world
+        for device, since in enumerate(self.restarted_at):
+            if since and world.brains[device] is not None and now - since > 3_000_000 and not self.ready[device]:
+                self._break(8, now, f"{self._name(device)}'s agent is not ready long after its restart")
+        for watch in self.watches:
+            watch.seen |= bool(watch.since) and now - watch.since >= SEEN_AFTER
+        if world.scenario.calm:
+            self._positions(now)
+        self._restoration(now)
+
+    def _fault_masks(self) -> tuple[int, int]:
+        """Zones whose boundaries must be open at the end, and zones that may have been taken for faulted."""
+        must = may = 0
+        for watch in self.watches:
+            bit = 1 << watch.fault.zone
+            may |= bit
+            if watch.seen and watch.fault in self.world.plant.faults:
+                must |= bit
+        return must, may
+
+    def _events(self, *names: str) -> list[tuple[str, dict[str, Any]]]:
+        return [(n.device, dict(n.details)) for n in self.world.trace if n.name in names]
+
+    def _positions(self, now: int) -> None:
+        world = self.world
+        plant, layout = world.plant, world.layout
+        must, may = self._fault_masks()
+        planned: set[str] = {device for device, _ in self._events("opens_for_plan", "opens_for_return")}
+        for _, details in self._events("request"):
+            planned.update(str(details.get("opens", "")).split(","))
+        onto_source = sum(1 << z for z in layout.source_zones)
+        for device, (a, b) in enumerate(layout.sides):
+            inside = must & ~onto_source
+            bounds = (inside >> a & 1) != (inside >> b & 1)
+            other = b if inside >> a & 1 else a
+            if bounds and not may >> other & 1 and plant.closed[device]:
+                self._break(4, now, f"{self._name(device)} bounds a faulted zone and is closed")
+            if plant.closed[device] or world.feeder.devices[device].normally_open:
+                continue
+            if (may >> a | may >> b) & 1 or self._name(device) in planned:
+                continue
+            if plant.root[a] == DEAD or plant.root[b] == DEAD:
+                continue  # invariant 5 asks for the reason
+            if plant.root[a] != DEAD and plant.root[b] != DEAD and self._apart(device):
+                continue
+            self._break(4, now, f"{self._name(device)} is open and bounds no faulted zone")
+
+    def _apart(self, device: int) -> bool:
+        """Closing it would join two live parts: something else feeds the far side now."""
+        a, b = self.world.layout.sides[device]
+        return self.world.plant.root[a] != DEAD and self.world.plant.root[b] != DEAD
+
+    def _demand(self) -> list[tuple[float, float]]:
+        world = self.world
+        feeder = world.feeder
+        need = []
+        for zone, (p, q) in enumerate(world.plant.net):
+            gross = p + sum(feeder.ders[i].rated_kva for i in feeder.zones[zone].ders)
+            need.append((max(gross, 0.0) * feeder.cold_load_factor, max(q, 0.0) * feeder.cold_load_factor))
+        return need
+
+    def _restoration(self, now: int) -> None:
+        world = self.world
+        plant, layout = world.plant, world.layout
+        _, may = self._fault_masks()
+        dark = sum(1 << z for z, root in enumerate(plant.root) if root == DEAD or root == ISLAND) & ~may
+        back = self.ever_dead & ~dark & ~may
+        self.lost_kw = sum(oracle.value_of(layout, self.ever_dead))
+        self.restored_kw = sum(oracle.value_of(layout, back))
+        self.restorable_kw = self.restored_kw
+        loaded = sum(1 << z for z in range(layout.zones) if layout.load_p[z] > 0)
+        if not dark & loaded:
+            return
+        locked = {d for d, is_locked in enumerate(self.agent_locked) if is_locked}
+        could = oracle.reachable(plant, may, locked) & loaded
+        if not could:
+            world.met["dark_out_of_reach"] += 1
+            return
+        if world.scenario.calm and not self.broken:
+            answer = oracle.best(plant, may, locked, self._demand())
+            world.met["oracle_asked" if answer.exact else "oracle_cut_short"] += 1
+            self.restorable_kw += sum(answer.value)
+            if answer.exact and any(kw > 0.5 for kw in answer.value):
+                zones = ", ".join(self._zone(z) for z in range(layout.zones) if answer.zones >> z & 1)
+                self._break(5, now, f"brute force feeds {zones} as well: {answer.value} kW by priority")
+        self._reasons(now, [z for z in range(layout.zones) if could >> z & 1], locked)
+
+    def _reasons(self, now: int, zones: Sequence[int], locked: set[int]) -> None:
+        world = self.world
+        stated: set[str] = set()
+        for _, details in self._events("dark"):
+            stated.update(details)
+        for _, details in self._events("claim"):
+            stated.update(str(details["zones"]).split(","))
+        for device, _ in self._events("request_given_up"):
+            a, b = world.layout.sides[world.feeder.device_index[device]]
+            stated.update((self._zone(a), self._zone(b)))
+        for zone in zones:
+            if self._zone(zone) in stated:
+                world.met["dark_with_reason"] += 1
+                continue
+            beside = world.feeder.zones[zone].devices
+            if any(d in locked or world.brains[d] is None or self._off(d) for d in beside):
+                world.met["dark_beside_lock_or_silence"] += 1
+                continue
+            self._break(5, now, f"{self._zone(zone)} is dark, could be reached, and nobody has said why")
+
+    def _off(self, device: int) -> bool:
+        """An order by a person, a blind stream or a switched-off automation explains it."""
+        orders = {"happening:command", "happening:blind"}
+        return any(n.device == self._name(device) and n.name in orders for n in self.world.trace)

@@ -1,0 +1,194 @@
+"""Brute force: the most that any switching of a dead area could restore, by priority, within every rating.
+
+All ways to close open devices and open closed ones inside the dead area are tried (as trees that grow from live zones),
+under the rules of the house plan: radial, no fault energised, no locked device closed, no two sources joined, live
+zones left as they are. A feed loads every element up to its source: devices by rated current, zones by the least rating
+of their sections for what enters them, the source by its kVA. Demand of a dead zone is gross (what was metered before
+it went dead, plus the rating of its generators) times the cold-load factor. Voltage drop is not judged: random feeders
+are too short for it.
+
+Shares no code with the agents. Exact up to ``limit`` tried extensions; beyond it the answer says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import hypot
+
+from simulator.virtual.plant import DEAD, Layout, Plant
+
+TOLERANCE = 1 + 1e-6
+Value = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """kW by priority 1, 2, 3 that the best switching adds; zones it feeds; whether the search was complete."""
+
+    value: Value
+    zones: int
+    exact: bool
+    tried: int
+
+
+def value_of(layout: Layout, zones: int) -> Value:
+    """kW of load by priority in a set of zones."""
+    kw = [0.0, 0.0, 0.0]
+    for load in layout.feeder.loads:
+        if zones >> load.zone & 1:
+            kw[min(max(load.priority, 1), 3) - 1] += load.p_kw
+    return kw[0], kw[1], kw[2]
+
+
+class _Search:
+    def __init__(
+        self, plant: Plant, faulted: int, locked: set[int], demand: list[tuple[float, float]], limit: int
+    ) -> None:
+        self.plant, self.layout = plant, plant.layout
+        self.locked, self.demand, self.limit = locked, demand, limit
+        self.tried = 0
+        layout = plant.layout
+        self.open_to = 0
+        """Dead zones without a fault that something could reach."""
+        for zone in range(layout.zones):
+            if plant.root[zone] == DEAD and not faulted >> zone & 1 and layout.source_of[zone] < 0:
+                self.open_to |= 1 << zone
+        self.load: dict[int, tuple[float, float]] = {}
+        """P, Q entering each fed zone: live ones as they are, dead ones as the tree grows."""
+        self.above: dict[int, tuple[int, int]] = {}
+        """Zone: (device it is fed through, zone above)."""
+        self.root = list(plant.root)
+        self.source: dict[int, tuple[float, float]] = {}
+        for zone, root in enumerate(plant.root):
+            if not 0 <= root < len(layout.source_zones):
+                continue
+            device = plant.parent[zone]
+            if device >= 0:
+                sign = 1.0 if layout.sides[device][1] == zone else -1.0
+                self.load[zone] = (sign * plant.kw[device], sign * plant.kvar[device])
+                a, b = layout.sides[device]
+                self.above[zone] = (device, a if b == zone else b)
+            net = plant.net[zone]
+            had = self.source.get(root, (0.0, 0.0))
+            self.source[root] = (had[0] + net[0], had[1] + net[1])
+        self.fed = 0
+        self.best: Value = (-1.0, 0.0, 0.0)
+        self.best_zones = 0
+        self.seen: set[tuple[int, ...]] = set()
+
+    def reachable(self) -> int:
+        """Healthy dead zones that a live zone reaches through devices that may close."""
+        found = 0
+        queue = list(self.source_fed())
+        while queue:
+            zone = queue.pop()
+            for device, far in self.layout.exits[zone]:
+                if self.open_to >> far & 1 and not found >> far & 1 and self._usable(device):
+                    found |= 1 << far
+                    queue.append(far)
+        return found
+
+    def source_fed(self) -> list[int]:
+        """Zones fed by a source now."""
+        return [z for z, root in enumerate(self.plant.root) if 0 <= root < len(self.layout.source_zones)]
+
+    def _usable(self, device: int) -> bool:
+        return self.plant.closed[device] or device not in self.locked
+
+    def run(self) -> Answer:
+        target = self.reachable()
+        self.best_value_possible = value_of(self.layout, target)
+        edges = self._edges_from(self.source_fed(), 0)
+        self._grow(edges, 0, target)
+        value = self.best if self.best[0] >= 0 else (0.0, 0.0, 0.0)
+        return Answer(value, self.best_zones, self.tried < self.limit, self.tried)
+
+    def _edges_from(self, zones: list[int], fed: int) -> list[tuple[int, int, int]]:
+        return [
+            (device, zone, far)
+            for zone in zones
+            for device, far in self.layout.exits[zone]
+            if self.open_to >> far & 1 and not fed >> far & 1 and self._usable(device)
+        ]
+
+    def _grow(self, edges: list[tuple[int, int, int]], fed: int, free: int) -> None:
+        """Branch on the first usable edge: feed through it, or never use it."""
+        value = value_of(self.layout, fed)
+        if value > self.best:
+            self.best, self.best_zones = value, fed
+        if self.best == self.best_value_possible or self.tried >= self.limit:
+            return
+        possible = 0
+        queue = [far for _, _, far in edges if not fed >> far & 1]
+        while queue:
+            zone = queue.pop()
+            if not possible >> zone & 1:
+                possible |= 1 << zone
+                queue += [
+                    far
+                    for device, far in self.layout.exits[zone]
+                    if free >> far & 1 and not fed >> far & 1 and not possible >> far & 1 and self._usable(device)
+                ]
+        if value_of(self.layout, fed | possible) <= self.best:
+            return
+        while edges and fed >> edges[0][2] & 1:
+            edges = edges[1:]
+        if not edges:
+            return
+        device, near, far = edges[0]
+        rest = edges[1:]
+        self.tried += 1
+        undo = self._feed(device, near, far)
+        if undo is not None:
+            grown = rest + [e for e in self._edges_from([far], fed | 1 << far) if e[0] != device]
+            self._grow(grown, fed | 1 << far, free)
+            self._take_back(far, *undo)
+        self._grow(rest, fed, free)
+
+    def _feed(self, device: int, near: int, far: int) -> tuple[float, float] | None:
+        """Hang a dead zone on a fed one; None if an element above would exceed its rating."""
+        p, q = self.demand[far]
+        layout = self.layout
+        self.above[far] = (device, near)
+        self.load[far] = (0.0, 0.0)
+        zone = far
+        fits = True
+        while zone in self.above:
+            through, up = self.above[zone]
+            load = self.load[zone]
+            load = self.load[zone] = (load[0] + p, load[1] + q)
+            amps = hypot(*load) / layout.root3_kv
+            fits &= amps <= min(layout.device_a[through], layout.rating_a[zone]) * TOLERANCE
+            zone = up
+        root = self.root[far] = self.root[near]
+        had = self.source[root]
+        had = self.source[root] = (had[0] + p, had[1] + q)
+        fits &= hypot(*had) <= layout.feeder.sources[root].rated_kva * TOLERANCE
+        if fits:
+            return p, q
+        self._take_back(far, p, q)
+        return None
+
+    def _take_back(self, far: int, p: float, q: float) -> None:
+        zone = far
+        while zone in self.above:
+            load = self.load[zone]
+            self.load[zone] = (load[0] - p, load[1] - q)
+            zone = self.above[zone][1]
+        root = self.root[far]
+        had = self.source[root]
+        self.source[root] = (had[0] - p, had[1] - q)
+        self.root[far] = DEAD
+        del self.above[far], self.load[far]
+
+
+def reachable(plant: Plant, faulted: int, locked: set[int]) -> int:
+    """Dead healthy zones that could be reached at all, ratings aside."""
+    return _Search(plant, faulted, locked, [(0.0, 0.0)] * plant.layout.zones, 0).reachable()
+
+
+def best(
+    plant: Plant, faulted: int, locked: set[int], demand: list[tuple[float, float]], limit: int = 20_000
+) -> Answer:
+    """The best restoration of what is dead now. ``demand``: P, Q per zone if it were fed again."""
+    return _Search(plant, faulted, locked, demand, limit).run()
