@@ -70,7 +70,7 @@ processes = Processes()
 code = "import socket,time; print([n for _, n in socket.if_nameindex()], flush=True); time.sleep(60)"
 child = processes.spawn([sys.executable, "-c", code], hosts[0], output=-1)
 answer["interfaces"] = child.stdout.readline().decode().strip()
-nested = "import os,time; os.fork(); os.setsid() if os.getpgid(0) != os.getpid() else print(1, flush=True); time.sleep(60)"
+nested = "import os,time; print(os.fork() or os.setsid() or 0, flush=True); time.sleep(60)"
 second = processes.spawn([sys.executable, "-c", nested], hosts[1], output=-1)
 second.stdout.readline()
 answer["before"] = len(descendants(os.getpid()))
@@ -119,7 +119,7 @@ def test_the_same_as_an_ordinary_user() -> None:
         # An interpreter in root's home is out of his reach; the system's, with the same packages, is not.
         system = f"/usr/bin/python3.{sys.version_info.minor}"
         paths = [ROOT, *(path for path in sys.path if path.endswith("site-packages"))]
-        if subprocess.run([*prefix, python, "-c", ""], capture_output=True, check=False).returncode != 0:
+        if subprocess.run([*prefix, "env", python, "-c", ""], capture_output=True, check=False).returncode != 0:
             python = system
         prefix += ["env", "PYTHONPATH=" + ":".join(map(str, paths))]
     probe = [*prefix, python, "-c", "from simulator.lan import permitted; print(permitted())"]
