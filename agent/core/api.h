@@ -55,6 +55,7 @@ typedef struct {
     int32_t synch;
     int64_t start_us;
     int64_t end_us;
+    int64_t pickup_us;           /* of the present or last episode; 0: it did not pick up */
     int64_t upto_us;
     int64_t received_us;         /* clock when the newest sample was taken from the socket */
     int64_t changes;             /* grows with every change of the six fields at the top */

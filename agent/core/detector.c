@@ -234,27 +234,28 @@ static void elements(detector *d, const double old2[3]) {
     int restrain = second_harmonic(d);
     int sub = d->index >= d->sub_off_until && d->state.live != DEAD && d->restrained < d->cycle;
     double margin = SUB_CYCLE_MARGIN * (d->index < d->sub_high_until ? ENERGISED_FACTOR : 1.0);
-    detector_element *phase[2] = {&d->phase_start, &d->phase_pickup};
-    detector_element *earth[2] = {&d->earth_start, &d->earth_pickup};
-    for (int i = 0; i < 2; i++) {
-        double threshold = c->phase_pickup_a * (i ? 1.0 : c->start_factor);
-        int set = (full2 >= square(threshold) && !restrain) || (sub && half2 >= square(margin * threshold));
-        settle(d, phase[i], set, half_mimic2, full_mimic2, threshold);
-    }
+    /* The start elements have no guard and no second filter: every device on the path of a fault has started before
+       any device of the same setting picks up. What inrush, energising, a jump of load or pole discordance may fool is
+       kept from the pick-up elements, which alone trip. */
+    double threshold = c->start_factor * c->phase_pickup_a;
+    int set = full2 >= square(threshold) || half_mimic2 >= square(threshold);
+    settle(d, &d->phase_start, set, half_mimic2, full_mimic2, threshold);
+    threshold = c->phase_pickup_a;
+    set = (full2 >= square(threshold) && !restrain) || (sub && half2 >= square(margin * threshold));
+    settle(d, &d->phase_pickup, set, half_mimic2, full_mimic2, threshold);
     if (c->earth_mode != EARTH_TRIP) return;
-    double most = sqrt(larger(full_mimic2, half_mimic2));
-    double base = larger(c->earth_pickup_a, c->earth_restraint * most);
-    for (int i = 0; i < 2; i++) {
-        double threshold = base * (i ? 1.0 : c->start_factor);
-        int full = d->full2[3] >= square(threshold) && !restrain;
-        int half = sub && d->half2[3] >= square(margin * threshold);
-        earth[i]->above = full ? earth[i]->above + 1 : 0;
-        int set = 0;
-        if ((full || half) && d->index >= d->earth_off_until)
-            set = (half && rising(d->half2, old2, sqrt(d->half2[3]))) || (full && rising(d->full2, old2, sqrt(d->full2[3]))) ||
-                  earth[i]->above >= 3 * d->cycle / 2;
-        settle(d, earth[i], set, d->half_mimic2[3], d->full_mimic2[3], threshold);
-    }
+    double base = larger(c->earth_pickup_a, c->earth_restraint * sqrt(larger(full_mimic2, half_mimic2)));
+    threshold = c->start_factor * base;
+    set = d->full2[3] >= square(threshold) || d->half_mimic2[3] >= square(threshold);
+    settle(d, &d->earth_start, set, d->half_mimic2[3], d->full_mimic2[3], threshold);
+    int full = d->full2[3] >= square(base) && !restrain;
+    int half = sub && d->half2[3] >= square(margin * base);
+    d->earth_pickup.above = full ? d->earth_pickup.above + 1 : 0;
+    set = 0;
+    if ((full || half) && d->index >= d->earth_off_until)
+        set = (half && rising(d->half2, old2, sqrt(d->half2[3]))) || (full && rising(d->full2, old2, sqrt(d->full2[3]))) ||
+              d->earth_pickup.above >= 3 * d->cycle / 2;
+    settle(d, &d->earth_pickup, set, d->half_mimic2[3], d->full_mimic2[3], base);
 }
 
 /* Direction -------------------------------------------------------------------------------------------------------- */
@@ -272,23 +273,24 @@ static double complex phase_torque(const double complex current[4], double compl
     return sum;
 }
 
-static double complex residual_torque(const detector *d, const double complex current[4], double complex polarising, const double old2[3]) {
+/* By the residual voltage if there is enough of it, else by the phase whose current changed most. */
+static double complex residual_torque(const detector *d, const double complex current[4], double complex polarising) {
     double phase = d->config.nominal_v / sqrt(3.0);
     if (norm2(d->voltage_full[3]) >= square(RESIDUAL_VOLTAGE_SHARE * phase))
         return times(times(d->current_full[3], conj(-d->voltage_full[3])), turn(45));
     int faulted = 0;
-    double most = -1e30;
+    double most = -1;
     for (int p = 0; p < 3; p++) {
-        double growth = cabs(current[p]) - sqrt(old2[p]);
-        if (growth > most) {
-            most = growth;
+        double change2 = norm2(current[p] - d->load[p]);
+        if (change2 > most) {
+            most = change2;
             faulted = p;
         }
     }
     return times(times(current[3], conj(times(polarising, turn(-120.0 * faulted)))), turn(60));
 }
 
-static void direction(detector *d, const double old2[3]) {
+static void direction(detector *d) {
     double complex polarising = 0, torque;
     double phase = d->config.nominal_v / sqrt(3.0);
     if (d->voltage_good && d->index < d->memory_until)
@@ -301,7 +303,7 @@ static void direction(detector *d, const double old2[3]) {
         if (d->phase_start.on)
             torque = times(phase_torque(current, polarising), turn(60));
         else
-            torque = residual_torque(d, current, polarising, old2);
+            torque = residual_torque(d, current, polarising);
         double share = creal(torque) / larger(sqrt(norm2(torque)), 1e-12);
         found = share > DIRECTION_BAND ? INTO_B : share < -DIRECTION_BAND ? INTO_A : UNKNOWN;
     }
@@ -367,6 +369,7 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     /* What was 1.5 cycles ago, or as long ago as the window has been full. */
     int64_t age = d->index - d->cycle - 1, back = age < 3 * d->cycle / 2 ? age : 3 * d->cycle / 2;
     memcpy(d->old_full2[d->index % DETECTOR_MEMORY], d->full_mimic2, sizeof d->old_full2[0]);
+    memcpy(d->old_current[d->index % DETECTOR_MEMORY], d->current_full, sizeof d->old_current[0]);
     d->old_positive[d->index % DETECTOR_MEMORY] = positive_sequence(d->full + 3);
     const double *old2 = d->old_full2[(d->index - back) % DETECTOR_MEMORY];
     presence(d);
@@ -378,14 +381,17 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     if (level != QUIET && !was) {
         s->start_us = time_us;
         s->end_us = 0;
+        s->pickup_us = 0;
         s->peak_a = 0;
         d->episode_index = d->index;
         d->direction_next = NONE;
         d->direction_count = 0;
+        memcpy(d->load, d->old_current[(d->index - back) % DETECTOR_MEMORY], sizeof d->load);
         d->memory = d->old_positive[(d->index - back) % DETECTOR_MEMORY];
         int good = norm2(d->memory) >= square(DEAD_SHARE * d->config.nominal_v / sqrt(3.0));
         d->memory_until = good ? d->index + 25 * d->cycle : 0;
     }
+    if (level == PICKUP && !s->pickup_us) s->pickup_us = time_us;
     if (level == QUIET) {
         if (was) {
             s->end_us = time_us;
@@ -397,7 +403,7 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
         double most = 0;
         for (int p = 0; p < 3; p++) most = larger(most, larger(d->full2[p], d->half2[p]));
         s->peak_a = larger(s->peak_a, sqrt(most));
-        direction(d, old2);
+        direction(d);
     }
     earth_alarm(d);
     return differs(before, s);

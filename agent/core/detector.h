@@ -36,13 +36,14 @@ typedef struct {
     double complex current_full[4], current_half[4], voltage_full[4];
     double full2[4], half2[4], full_mimic2[4], half_mimic2[4], second2[3], fundamental2[3];
     double old_full2[DETECTOR_MEMORY][3];
+    double complex old_current[DETECTOR_MEMORY][3];
     double complex old_positive[DETECTOR_MEMORY];
     /* elements */
     detector_element phase_start, phase_pickup, earth_start, earth_pickup;
     int32_t small[3], all_small, restrained, alarm_count;
     int64_t sub_off_until, sub_high_until, earth_off_until;
     int64_t episode_index;
-    double complex memory;
+    double complex memory, load[3];            /* from before the episode */
     int64_t memory_until;
     int32_t direction_next, direction_count;
     double p[DETECTOR_POWERS], q[DETECTOR_POWERS];

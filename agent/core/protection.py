@@ -115,6 +115,7 @@ class ProtectionCore:
             q_kvar=state.q_kvar,
             live_a=Live(state.live),
             earth_alarm=bool(state.earth_alarm),
+            pickup_us=state.pickup_us,
         )
 
     def phasors(self) -> Phasors:

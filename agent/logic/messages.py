@@ -72,6 +72,9 @@ class Measurement(NamedTuple):
     """Voltage on side A from the merging unit's voltage channels (the instrument side); UNKNOWN if it has none."""
     earth_alarm: bool = False
     """Earth fault in an isolated or compensated network: an alarm, not a trip."""
+    pickup_us: int = 0
+    """Sample time at which that episode reached PICKUP; 0: it did not. By then every device of the same setting that
+    carries the fault current has left QUIET (start elements are the more eager ones)."""
 
 
 class BreakerStatus(NamedTuple):
