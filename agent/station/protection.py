@@ -359,6 +359,8 @@ class Loop:
             self.result(refused._replace(text="not an order"))
             return
         self._engine.command(command, now)
+        # Who gave the order looks at its effect next.
+        self._snapshot_taken = 0
 
     def _finish(self) -> None:
         if self._ring:
@@ -370,14 +372,16 @@ class Loop:
 
 def run(document: dict[str, Any]) -> int:
     """Build everything from the start document and run the loop."""
-    from agent.station import config
+    from agent.station import config, sampled
+    from agent.station.lockfile import lock
+    from agent.station.wire import StationWire
 
     start = config.Start.load(document)
-    if not config.lock(start.agent, "protection"):
+    if lock(Path(start.agent.state_dir), "protection", wait_s=1.0) is None:
         print("another protection process runs in this state directory", file=sys.stderr)
         return 75
-    wire = config.wire(start)
-    core = config.core(start.agent)
+    wire = StationWire(start.agent, start.numbers)
+    core = sampled.core(start.agent)
     new_brain = config.brain_maker(start.agent)
     limits = realtime.prepare(start.agent.priority)
     loop = Loop(

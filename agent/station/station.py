@@ -26,7 +26,7 @@ from agent.station.eventlog import EventLog
 from agent.station.latch import LatchFile, Restored
 from agent.station.numbers import NumberReserve
 from agent.station.recorder import SAMPLE_SIZE, Recorder
-from agent.station.supervisor import OtherConfigurationError, Supervisor
+from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor, stop_running
 from agent.time.clock import TimeSource, TimeState, TimeWatch, now_us
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class StationSettings:
     peer_names: dict[int, str]
     time_source: TimeSource
     mms_plain: tuple[str, int] | None = None
+    module: str = MODULE
     document: Callable[[LockRecord | None, str, dict[str, int], bool], dict[str, Any]] = field(
         default=lambda _record, _unreadable, _numbers, _good: {}
     )
@@ -85,7 +86,7 @@ class Station:
         self._recorder = Recorder(directory / "records", settings.station_name, settings.device, settings.frequency_hz)
         self._time_watch = TimeWatch(settings.time_source)
         self._time = self._check_time()
-        self._supervisor = Supervisor(directory, settings.digest, self._document)
+        self._supervisor = Supervisor(directory, settings.digest, self._document, settings.module)
         self._selector = selectors.DefaultSelector()
         self._door = local.listen(directory)
         self._alarms: dict[str, str] = {}
@@ -119,8 +120,6 @@ class Station:
 
     def _begin(self, replace: bool) -> bool:
         if replace:
-            from agent.station.supervisor import stop_running
-
             stop_running(self._settings.directory)
         try:
             found = self._supervisor.attach_or_start()

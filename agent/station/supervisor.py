@@ -106,7 +106,10 @@ def stop_running(directory: Path, timeout_s: float = 5.0) -> bool:
 class Supervisor:
     """One agent's protection process. ``document`` makes the start document (configuration, latch) anew each time."""
 
-    def __init__(self, directory: Path, digest: str, document: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, directory: Path, digest: str, document: Callable[[], dict[str, Any]], module: str = MODULE
+    ) -> None:
+        self._module = module
         self._directory = directory
         self._digest = digest
         self._document = document
@@ -138,7 +141,7 @@ class Supervisor:
             with (self._directory / ERRORS).open("ab") as errors:
                 offset = errors.tell()
                 self._child = subprocess.Popen(
-                    [sys.executable, "-m", MODULE, "--configuration", str(memory)],
+                    [sys.executable, "-m", self._module, "--configuration", str(memory)],
                     stdin=subprocess.DEVNULL,
                     stdout=errors,
                     stderr=errors,

@@ -1,0 +1,178 @@
+"""From SCL, ratings and key file to the compiled configuration of one agent. Imports lxml and PyYAML: run it apart.
+
+Everything that is missing or contradicts something is refused here, with the file and the reason, before anything runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from agent.core.config import Layout
+from agent.goose.dataset import DataSet, command_data_set, report_data_set, status_data_set
+from agent.goose.stream import Stream
+from agent.station import plain
+from agent.station.config import AgentConfig, KeyConfig, LinkConfig, PeerName, PeerStream, SvConfig
+from scl import flisr_dataset as names
+from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
+from scl.topology import DeviceKind
+
+if TYPE_CHECKING:
+    from agent.station.launch import Options
+
+
+GROUP = "flisr"
+"""The key group of the scheme; a file with other groups only is used by its first."""
+
+
+class ConfigurationError(Exception):
+    """What does not fit, one sentence a line."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def problems(error: Exception) -> list[str]:
+    """An exception as lines for a person; SCL errors bring their own list with line numbers."""
+    found = getattr(error, "problems", None)
+    if found:
+        return [str(problem) for problem in found]
+    if isinstance(error, ConfigurationError):
+        return list(error.lines)
+    if isinstance(error, OSError | ValueError | KeyError):
+        return [str(error).strip("'\"")]
+    return [f"internal error: {type(error).__name__}: {error}"]
+
+
+def agent_config(options: Options) -> AgentConfig:
+    """Compile; raises with everything that is wrong."""
+    from agent.security import keys as key_file
+    from scl import derive
+
+    scheme = derive.read(options.scd, options.ratings)
+    ied = scheme.ieds.get(options.ied)
+    if ied is None or ied.role is not Role.AGENT or ied.device is None:
+        agents = ", ".join(sorted(name for name, entry in scheme.ieds.items() if entry.role is Role.AGENT))
+        raise ConfigurationError(f"{options.scd}: {options.ied} is not the IED of an agent; there are: {agents}")
+    ring = key_file.load(options.keys)
+    group = GROUP if GROUP in ring.groups else ring.groups[0]
+    keys = tuple(KeyConfig(key.identifier, key.algorithm.text, key.secret, key.group) for key in ring.group(group))
+    config = _Compiler(options, scheme, ied).compile(keys)
+    body = json.dumps(plain.dump(config), sort_keys=True).encode()
+    return plain.load(AgentConfig, {**plain.dump(config), "digest": hashlib.sha256(body).hexdigest()})
+
+
+class _Compiler:
+    def __init__(self, options: Options, scheme: Scheme, ied: IedWire) -> None:
+        self.options = options
+        self.scheme = scheme
+        self.ied = ied
+        self.index = scheme.device_of_agent(ied.name)
+        self.device = scheme.feeder.devices[self.index]
+        self.wrong: list[str] = []
+
+    def compile(self, keys: tuple[KeyConfig, ...]) -> AgentConfig:
+        """All parts; ConfigurationError with the whole list of what is wrong."""
+        feeder = self.scheme.feeder
+        reports = report_data_set(len(feeder.zones), len(feeder.devices))
+        breaker = self.device.kind is DeviceKind.BREAKER
+        status = status_data_set("XCBR" if breaker else "XSWI")
+        report_out = self._own(names.FLISR_CONTROL, reports)
+        order_out = self._own(names.OPER_CONTROL, command_data_set())
+        heard = {(publisher, control.name): control for publisher, control in self.ied.goose_in}
+        reports_in = []
+        for index, device in enumerate(feeder.devices):
+            control = heard.get((device.agent, names.FLISR_CONTROL))
+            if index == self.index:
+                continue
+            if control is None:
+                self.wrong.append(f"{self.ied.name} does not subscribe to {names.FLISR_CONTROL} of {device.agent}")
+                continue
+            reports_in.append(PeerStream(index, self._stream(control, reports)))
+        position = heard.get((self.device.breaker_ied, names.POS_CONTROL))
+        if position is None:
+            breaker_ied = self.device.breaker_ied
+            self.wrong.append(f"{self.ied.name} does not subscribe to {names.POS_CONTROL} of {breaker_ied}")
+        sv = self._sv()
+        if self.wrong or report_out is None or order_out is None or position is None:
+            raise ConfigurationError(*(f"{self.options.scd}: {line}" for line in self.wrong))
+        options = self.options
+        return AgentConfig(
+            ied=self.ied.name,
+            device=self.index,
+            logical_device=names.AGENT_LD,
+            feeder=feeder,
+            state_dir=str(options.state_dir.resolve()),
+            priority=options.priority,
+            link=LinkConfig(
+                options.station_bus or "",
+                options.process_bus or options.station_bus or "",
+                options.udp_port if options.udp else 0,
+                options.udp_interface,
+            ),
+            keys=keys,
+            report_out=report_out,
+            order_out=order_out,
+            reports_in=tuple(reports_in),
+            status_in=self._stream(position, status),
+            sv=sv,
+            peers=tuple(PeerName(i, entry.name) for i, entry in enumerate(feeder.devices) if i != self.index),
+        )
+
+    def _own(self, name: str, data_set: DataSet[Any]) -> Stream | None:
+        try:
+            return self._stream(self.ied.goose(name), data_set)
+        except KeyError as error:
+            self.wrong.append(str(error).strip("'"))
+            return None
+
+    def _stream(self, control: GooseControl, data_set: DataSet[Any]) -> Stream:
+        if control.members != data_set.references:
+            self.wrong.append(f"{control.cb_ref}: its data set is not {data_set.name} of this scheme")
+        group = (control.ip or "") if self.options.udp else ""
+        if self.options.udp and not group:
+            self.wrong.append(f"{control.cb_ref}: no multicast group (IP) for R-GOOSE")
+        if not self.options.udp and not control.mac:
+            self.wrong.append(f"{control.cb_ref}: no MAC address")
+        return Stream(
+            gocb_ref=control.cb_ref,
+            dat_set=control.dat_set,
+            go_id=control.go_id,
+            appid=control.appid,
+            conf_rev=control.conf_rev,
+            b_types=data_set.b_types,
+            mac=control.mac,
+            vlan=(control.vlan_id, control.vlan_priority),
+            min_ms=control.min_time_ms,
+            max_ms=control.max_time_ms,
+            group=group,
+            port=self.options.udp_port,
+        )
+
+    def _sv(self) -> SvConfig | None:
+        unit = self.device.merging_unit
+        if unit is None:
+            return None
+        control = next((control for publisher, control in self.ied.sv_in if publisher == unit), None)
+        if control is None:
+            self.wrong.append(f"{self.ied.name} does not subscribe to the samples of {unit}")
+            return None
+        layout = self._layout(control)
+        if layout is None:
+            rate = control.samples_per_second(self.scheme.feeder.frequency_hz)
+            self.wrong.append(f"{control.cb_ref}: {rate:g} samples/s with {control.no_asdu} ASDUs is not supported")
+            return None
+        group = (control.ip or "") if self.options.udp else ""
+        if self.options.udp and not group:
+            self.wrong.append(f"{control.cb_ref}: no multicast group (IP) for R-SV")
+        return SvConfig(control.sv_id, control.appid, control.mac, layout.name, control.conf_rev, group)
+
+    def _layout(self, control: SvControl) -> Layout | None:
+        frequency = self.scheme.feeder.frequency_hz
+        rate = control.samples_per_second(frequency)
+        for layout in Layout:
+            if (layout.rate, layout.asdus, layout.frequency) == (round(rate), control.no_asdu, round(frequency)):
+                return layout
+        return None

@@ -1,0 +1,146 @@
+"""``flisr agent run``: from files and options to a running station process.
+
+Reading SCL costs 20 MB that would stay: it happens in a child that hands back the compiled configuration and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.logic.messages import LockRecord
+from agent.station import plain
+from agent.station.lockfile import lock
+from agent.station.station import Station, StationSettings
+from agent.time.clock import TimeSource
+
+USAGE = 64
+DATA_ERROR = 65
+ALREADY = 75
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of ``flisr agent run``."""
+
+    scd: Path
+    ratings: Path | None
+    ied: str
+    keys: Path
+    state_dir: Path
+    station_bus: str | None = None
+    process_bus: str | None = None
+    udp: bool = False
+    udp_port: int = 102
+    udp_interface: str = "127.0.0.1"
+    mms_plain: tuple[str, int] | None = None
+    time_source: str = "kernel"
+    priority: int = 50
+    replace: bool = False
+
+
+class Refused(Exception):  # noqa: N818
+    """The configuration is refused; the lines say what is wrong with it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def compile_apart(options: Options) -> dict[str, Any]:
+    """Compile in a child process; the document, or Refused with what is wrong."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _child(options, read, write)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(child, 0)
+    try:
+        answer = json.loads(data)
+    except ValueError as error:
+        raise Refused(["reading the configuration failed without a word"]) from error
+    if "refused" in answer:
+        raise Refused([str(line) for line in answer["refused"]])
+    document: dict[str, Any] = answer["agent"]
+    return document
+
+
+def _child(options: Options, read: int, write: int) -> None:
+    """Never returns."""
+    status = 1
+    try:
+        os.close(read)
+        from agent.station.compile import agent_config, problems
+
+        try:
+            answer: dict[str, Any] = {"agent": plain.dump(agent_config(options))}
+        except Exception as error:
+            answer = {"refused": problems(error)}
+        with os.fdopen(write, "wb") as pipe:
+            pipe.write(json.dumps(answer, separators=(",", ":")).encode())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def prepare_directory(path: Path) -> None:
+    """Make the state directory; refuse one that others may look into."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o022:
+        raise Refused([f"{path}: others may write there (mode {mode:04o}); 0700 is needed"])
+    if path.stat().st_uid != os.geteuid():
+        raise Refused([f"{path}: belongs to another user"])
+
+
+def run(options: Options, say: Callable[[str], None]) -> int:
+    """Run until told to stop; the exit status."""
+    try:
+        if options.udp == bool(options.station_bus or options.process_bus):
+            raise Refused(["name --station-bus and --process-bus, or --udp"])
+        prepare_directory(options.state_dir)
+        agent = compile_apart(options)
+    except Refused as error:
+        for line in error.lines:
+            say(line)
+        return DATA_ERROR
+    directory = options.state_dir.resolve()
+    device = agent["feeder"]["devices"][agent["device"]]
+    breaker = device["kind"] == "breaker"
+
+    def document(record: LockRecord | None, unreadable: str, numbers: dict[str, int], good: bool) -> dict[str, Any]:
+        restored = None if record is None else plain.dump(record)
+        return {
+            "agent": agent,
+            "record": restored,
+            "unreadable": bool(unreadable),
+            "numbers": numbers,
+            "time_good": good,
+        }
+
+    settings = StationSettings(
+        directory=directory,
+        ied=options.ied,
+        device=device["name"],
+        station_name=agent["feeder"]["name"],
+        digest=agent["digest"],
+        frequency_hz=agent["feeder"]["frequency_hz"],
+        logical_device=agent["logical_device"],
+        switch="XCBR1" if breaker else "XSWI1",
+        peer_names={int(peer["device"]): str(peer["name"]) for peer in agent["peers"]},
+        time_source=TimeSource(options.time_source),
+        mms_plain=options.mms_plain,
+        document=document,
+    )
+    if options.udp:
+        say("R-GOOSE and R-SV over UDP")
+    if lock(directory, "station", wait_s=1.0) is None:
+        say(f"another station process holds {directory}")
+        return ALREADY
+    return Station(settings, say).run(options.replace)

@@ -1,0 +1,46 @@
+"""The compiled core of one agent, made from its configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.station.config import AgentConfig
+from scl.topology import NeutralMode
+
+if TYPE_CHECKING:
+    from agent.core.protection import ProtectionCore
+
+
+def core(agent: AgentConfig) -> ProtectionCore | None:
+    """The receiver of the device's stream, not yet started; None for a device without a merging unit."""
+    if agent.sv is None:
+        return None
+    from agent.core.config import EarthMode, Key, Layer2, Layout, Multicast, ProtectionConfig
+    from agent.core.protection import ProtectionCore
+
+    earth = {
+        NeutralMode.SOLID: EarthMode.TRIP,
+        NeutralMode.RESISTANCE: EarthMode.TRIP,
+        NeutralMode.COMPENSATED: EarthMode.WATTMETRIC,
+        NeutralMode.ISOLATED: EarthMode.VARMETRIC,
+    }
+    device = agent.feeder.devices[agent.device]
+    link: Layer2 | Multicast
+    if agent.link.udp_port:
+        link = Multicast(agent.sv.group, agent.link.udp_port, agent.link.udp_interface)
+    else:
+        link = Layer2(agent.link.process_bus, agent.sv.mac)
+    return ProtectionCore(
+        ProtectionConfig(
+            sv_id=agent.sv.sv_id,
+            appid=agent.sv.appid,
+            link=link,
+            layout=Layout[agent.sv.layout],
+            conf_rev=agent.sv.conf_rev,
+            keys=tuple(Key(key.identifier, key.secret) for key in agent.keys),
+            phase_pickup_a=device.phase_pickup_a,
+            earth_pickup_a=device.earth_pickup_a,
+            nominal_kv=agent.feeder.nominal_kv,
+            earth_mode=earth[agent.feeder.neutral],
+        )
+    )
