@@ -1,0 +1,67 @@
+"""The compiled detector against its description in Python, sample by sample."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from agent.core import EarthMode, Layout, ProtectionConfig, ProtectionCore
+from agent.sv.reference import Reference
+
+from . import waves
+
+CASES = list(
+    itertools.islice(
+        itertools.cycle(
+            [
+                ("ag", 1800.0, True, EarthMode.TRIP, Layout.LE80_50),
+                ("bc", 700.0, False, EarthMode.TRIP, Layout.F4800_50),
+                ("bcg", 2500.0, True, EarthMode.OFF, Layout.LE80_60),
+                ("abc", 550.0, False, EarthMode.TRIP, Layout.LE80_50),
+                ("ag", 250.0, True, EarthMode.TRIP, Layout.LE80_50),
+                ("ag", 180.0, False, EarthMode.WATTMETRIC, Layout.LE80_50),
+            ]
+        ),
+        12,
+    )
+)
+
+
+@pytest.mark.parametrize(("number", "case"), list(enumerate(CASES)))
+def test_equal_to_the_reference(number: int, case: tuple[str, float, bool, EarthMode, Layout]) -> None:
+    kind, amperes, forward, mode, layout = case
+    dice = random.Random(number)
+    scene = waves.fault(
+        kind,
+        amperes,
+        dice.choice((1, 5, 20)),
+        forward,
+        load=complex(dice.uniform(-200, 200), dice.uniform(-50, 50)),
+        rf=8.0 if amperes < 300 else 0.0,
+        frequency=layout.frequency,
+    )
+    cycle = layout.rate // layout.frequency
+    rows = waves.samples(scene, 3 * cycle, 3 * cycle, dice.uniform(0, 360), layout.rate, layout.frequency)
+    for row in rows:
+        for channel in range(8):
+            row[channel] += round(dice.gauss(0, 500))
+    if number % 3 == 0:  # interruption of everything
+        for row in rows[5 * cycle :]:
+            row[:] = [0] * 8
+    config = ProtectionConfig("x", 1, layout=layout, earth_mode=mode)
+    core, reference = ProtectionCore(config), Reference(config)
+    for row, time_us in zip(rows, waves.times(len(rows), layout.rate), strict=True):
+        core.feed([row], [time_us])
+        ours, theirs = core.measurement(), reference.sample(row, time_us)
+        for name in ("peak_a", "p_kw", "q_kvar"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-9, abs=1e-6), name
+        exact = {"peak_a": 0.0, "p_kw": 0.0, "q_kvar": 0.0}
+        assert ours._replace(**exact) == theirs._replace(**exact)
+        if reference.values is not None:
+            metered = core.phasors()
+            assert metered.full_a == pytest.approx(reference.values.low_set, rel=1e-9, abs=1e-6)
+            assert metered.half_a == pytest.approx(reference.values.high_set, rel=1e-9, abs=1e-6)
+            assert metered.second_a[:3] == pytest.approx(reference.values.second, rel=1e-9, abs=1e-6)
+    assert reference.measurement.upto_us == core.measurement().upto_us
