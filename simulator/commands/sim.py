@@ -81,7 +81,8 @@ def _fault(text: str, number: int) -> Any:
 
     at, kind, *rest = text.split(":")
     values = [float(x) for x in rest]
-    return Fault(f"fault{number}", at, kind, *values[:2])
+    fraction, rf_ohm = (*values, *(0.5, 0.0)[len(values) :])[:2]
+    return Fault(f"fault{number}", at, kind, fraction, rf_ohm)
 
 
 @sim.command()

@@ -14,10 +14,13 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from simulator.plant.waves import CHANNELS, Waves
+if TYPE_CHECKING:
+    # Instruments do without numpy.
+    from simulator.plant.waves import Waves
 
+CHANNELS = 8
 _MAGIC = b"FLW1"
 _NUMBERS = 8
 _FORMAT = struct.Struct(f"<4sq{_NUMBERS * CHANNELS}dd")

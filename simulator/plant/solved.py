@@ -14,7 +14,7 @@ from simulator.plant.plant import Plant, PlantOptions
 
 
 def solved(feeder: Feeder, faults: list[Fault], opened: set[str], closed: set[str]) -> dict[str, Any]:
-    """Device and fault currents with these devices not in their normal position (A, V r.m.s.). ValueError if unknown."""
+    """Device and fault currents (A, V r.m.s.) with these devices not in normal position. ValueError if unknown."""
     unknown = (opened | closed) - feeder.device_index.keys()
     if unknown:
         raise ValueError(f"no device is called {', '.join(sorted(unknown))}")

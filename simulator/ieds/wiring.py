@@ -1,0 +1,144 @@
+"""Command line and addresses that the simulated IEDs share: from an SCD to what is needed on the wire."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.core.config import SvSourceConfig
+    from agent.goose.dataset import DataSet
+    from agent.goose.stream import Stream
+    from agent.logic.messages import BreakerCommand, BreakerStatus
+    from agent.security.keys import KeyRing
+    from scl.scheme import GooseControl, IedWire, Scheme
+
+
+class WiringError(Exception):
+    """The process cannot be started from these files; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an IED lives: on an Ethernet interface, or on UDP multicast."""
+
+    interface: str
+    """Empty: UDP."""
+    udp_port: int
+    udp_interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options that all simulated IEDs have."""
+
+    scd: Path
+    ratings: Path | None
+    ied: str
+    keys: Path
+    plant: Path
+    place: Place
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A command line with the common options."""
+    made = argparse.ArgumentParser(prog=name, description=description)
+    made.add_argument("--scd", required=True, type=Path, help="SCD file")
+    made.add_argument("--ratings", type=Path, help="what SCL has no place for (YAML)")
+    made.add_argument("--ied", required=True, help="name of this IED in the SCD file")
+    made.add_argument("--keys", required=True, type=Path, help="key file, see 'flisr keys lab'")
+    made.add_argument("--plant", required=True, type=Path, help="socket of the plant process")
+    bus = made.add_mutually_exclusive_group(required=True)
+    bus.add_argument("--interface", metavar="IF", help="Ethernet interface")
+    bus.add_argument("--udp", action="store_true", help="R-GOOSE and R-SV over UDP multicast")
+    made.add_argument("--udp-port", type=int, default=102)
+    made.add_argument("--udp-interface", default="127.0.0.1", metavar="ADDRESS", help="IPv4 address of the interface")
+    return made
+
+
+def options(parsed: argparse.Namespace) -> Options:
+    """The common options out of a parsed command line."""
+    place = Place(parsed.interface or "", parsed.udp_port, parsed.udp_interface)
+    return Options(parsed.scd, parsed.ratings, parsed.ied, parsed.keys, parsed.plant, place)
+
+
+def refuse(error: Exception) -> int:
+    """Say what is wrong, line by line; the exit status."""
+    for line in getattr(error, "problems", None) or (error,):
+        print(line, file=sys.stderr)
+    return 65
+
+
+def read(chosen: Options, role: str) -> tuple[Scheme, IedWire, KeyRing]:
+    """SCD and keys. WiringError, SclError, KeyFileError."""
+    from agent.security.keys import load
+    from scl import derive
+
+    scheme = derive.read(chosen.scd, chosen.ratings)
+    ied = scheme.ieds.get(chosen.ied)
+    if ied is None or ied.role != role or ied.device is None:
+        there = ", ".join(sorted(name for name, entry in scheme.ieds.items() if entry.role == role))
+        raise WiringError(f"{chosen.scd}: {chosen.ied} is no {role.replace('_', ' ')}; there are: {there}")
+    return scheme, ied, load(chosen.keys)
+
+
+def stream(control: GooseControl, data_set: DataSet[BreakerCommand] | DataSet[BreakerStatus], place: Place) -> Stream:
+    """The GOOSE stream of a control block whose data set is the scheme's."""
+    from agent.goose.stream import Stream
+
+    if control.members != data_set.references:
+        raise WiringError(f"{control.cb_ref}: its data set is not {data_set.name} of this scheme")
+    group = "" if place.interface else control.ip or ""
+    if not (group or (place.interface and control.mac)):
+        raise WiringError(f"{control.cb_ref}: no {'MAC address' if place.interface else 'multicast group (IP)'}")
+    return Stream(
+        gocb_ref=control.cb_ref,
+        dat_set=control.dat_set,
+        go_id=control.go_id,
+        appid=control.appid,
+        conf_rev=control.conf_rev,
+        b_types=data_set.b_types,
+        mac=control.mac,
+        vlan=(control.vlan_id, control.vlan_priority),
+        min_ms=control.min_time_ms,
+        max_ms=control.max_time_ms,
+        group=group,
+        port=place.udp_port,
+    )
+
+
+def sv_source(scheme: Scheme, ied: IedWire, keys: KeyRing, place: Place, noise: tuple[float, float]) -> SvSourceConfig:
+    """The stream that a merging unit publishes."""
+    from agent.core.config import Key, Layer2, Layout, Multicast, SvSourceConfig
+
+    if not ied.sv_out:
+        raise WiringError(f"{ied.name} publishes no Sampled Values")
+    control = ied.sv_out[0]
+    frequency = round(scheme.feeder.frequency_hz)
+    rate = round(control.samples_per_second(frequency))
+    wanted = (rate, control.no_asdu, frequency)
+    layout = next((x for x in Layout if (x.rate, x.asdus, x.frequency) == wanted), None)
+    if layout is None:
+        raise WiringError(f"{control.cb_ref}: {rate} samples/s with {control.no_asdu} ASDUs is not supported")
+    link: Layer2 | Multicast
+    if place.interface:
+        link = Layer2(place.interface, control.mac, (control.vlan_id, control.vlan_priority))
+    elif control.ip:
+        link = Multicast(control.ip, place.udp_port, place.udp_interface)
+    else:
+        raise WiringError(f"{control.cb_ref}: no multicast group (IP)")
+    key = next(iter(keys))
+    return SvSourceConfig(
+        sv_id=control.sv_id,
+        appid=control.appid,
+        link=link,
+        layout=layout,
+        conf_rev=control.conf_rev,
+        key=Key(key.identifier, key.secret, key.algorithm.size),
+        current_noise_a=noise[0],
+        voltage_noise_v=noise[1],
+        seed=sum(ied.name.encode()) or 1,
+    )
