@@ -117,6 +117,7 @@ class Brain:
         if state.grid.devices[state.me].merging_unit is None:
             observe.relay_flags(state, status, now)
         observe.join_voltage(state, now)
+        observe.follow_load(state, now)
         return self._finish(now)
 
     def breaker_lost(self, now: int) -> list[Action]:
@@ -137,7 +138,7 @@ class Brain:
         state.peers[peer] = report
         if self._idle and old is not None and state.fresh[peer] and _nothing_asked(report, old, state.seen[peer]):
             state.version += 1
-            if report.p_kw != old.p_kw or report.q_kvar != old.q_kvar:
+            if report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
                 for zone in state.grid.sides[peer]:
                     observe.remember_demand(state, zone)
             return []
@@ -151,7 +152,7 @@ class Brain:
         hear(state, peer, report, now)
         if old is None or report.start_us != old.start_us or report.level != old.level:
             observe.answer(state, peer, report)
-        if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar:
+        if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
             for zone in state.grid.sides[peer]:
                 observe.remember_demand(state, zone)
         return self._finish(now)
@@ -229,7 +230,9 @@ class Brain:
 
     def _finish(self, now: int) -> list[Action]:
         state = self.state
-        if state.ready_at and now >= state.ready_at and state.breaker_fresh:
+        if state.load_at != NEVER and now >= state.load_at:
+            observe.follow_load(state, now)
+        if state.ready_at and now >= state.ready_at and state.breaker_fresh and state.load_at == NEVER:
             state.ready_at = 0
             state.version += 1
             state.emit("ready", now)
@@ -246,8 +249,6 @@ class Brain:
             verdict.backup(state, now)
         if state.claim_zones and not state.claim_final:
             again = min(again, verdict.pending(state, now))
-        if state.load_at != NEVER and now >= state.load_at:
-            observe.follow_load(state, now)
         if now >= state.latch_retry:
             state.latch_retry = NEVER
             isolate.latch(state)
@@ -277,7 +278,7 @@ class Brain:
     def _next(self, again: int, now: int) -> int:
         state = self.state
         due = min(again, state.backup_at, state.load_at, state.latch_retry, state.tell_at)
-        if state.ready_at and state.breaker_fresh:
+        if state.ready_at and state.breaker_fresh and state.load_at == NEVER:
             due = min(due, state.ready_at)
         if state.trip:
             if not state.failed:
@@ -319,7 +320,7 @@ class Brain:
         peak = measurement.peak_a if state.active else (told.peak_a if told else 0.0)
         report = Report._make((*content[:5], state.upto, peak, *content[5:]))
         state.last_report = report
-        if told is None or report.p_kw != told.p_kw or report.q_kvar != told.q_kvar:
+        if told is None or report.p_kw != told.p_kw or report.q_kvar != told.q_kvar or report.ready is not told.ready:
             observe.remember_demand(state, state.zone_a)
             observe.remember_demand(state, state.zone_b)
         state.version += 1

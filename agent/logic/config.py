@@ -31,8 +31,8 @@ class BrainConfig:
     """Time-graded backup of the last breaker before the end of a feeder …"""
     backup_step: int = 250_000
     """… and of each one before it."""
-    startup: int = 400_000
-    """Silence after start: listen before agreeing to anything."""
+    startup: int = 600_000
+    """Silence after start: listen, and measure the load, before agreeing to anything."""
     settle: int = 15_000
     """A dead section must be dead, and the picture unchanged, this long before anyone asks to feed it."""
     infeed_loss_wait: int = 300_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.logic import isolate
 from agent.logic.direction import believe
 from agent.logic.messages import BreakerStatus, Direction, Level, Live, Measurement, Position, Report
-from agent.logic.picture import metered, zone_live
+from agent.logic.picture import feed_path, metered, zone_live
 from agent.logic.state import NEVER, State
 
 LOAD_STEADY = 500_000
@@ -120,8 +120,8 @@ def follow_load(state: State, now: int) -> None:
 
 def remember_demand(state: State, zone: int) -> None:
     """A zone's demand is what flows into it while it is live and quiet."""
-    if state.active or zone_live(state, zone) is not Live.LIVE:
-        return
+    if state.active or zone_live(state, zone) is not Live.LIVE or feed_path(state, zone) is None:
+        return  # also an island that generation keeps alive
     for device in state.grid.zone_devices[zone]:
         report = state.peers[device]
         if report is not None and report.level in (Level.START, Level.PICKUP):

@@ -89,12 +89,13 @@ def dead_component(state: State, zone: int, without: int) -> int:
 
 
 def metered(state: State, zone: int) -> tuple[float, float] | None:
-    """Net P, Q into a zone, from fresh reports of all its devices; None if one is missing or the zone has a source."""
+    """Net P, Q into a zone, from fresh reports of all its devices; None if one is not ready or it has a source."""
     if state.grid.zone_source[zone] >= 0:
         return None
     p = q = 0.0
     for device in state.grid.zone_devices[zone]:
-        if device != state.me and not state.fresh[device]:
+        report = state.report_of(device)
+        if report is None or not report.ready or (device != state.me and not state.fresh[device]):
             return None
         dp, dq = flow_into(state, device, zone)
         p += dp
