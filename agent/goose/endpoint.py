@@ -1,0 +1,141 @@
+"""Publishers and subscribers of one link: payloads go to the subscriber whose address they bear, deadlines are kept.
+
+The owner waits for :meth:`Endpoint.fileno` and :attr:`Endpoint.deadline`, then calls :meth:`Endpoint.receive` and
+:meth:`Endpoint.timer`. No clock is read here: receive times are the link's, ``now`` is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from agent.goose.link import L2, Link, Udp
+from agent.goose.publisher import Publisher
+from agent.goose.stream import Stream
+from agent.goose.subscriber import Accepted, Drop, Dropped, Lost, Subscriber
+
+
+class Heard(NamedTuple):
+    """An accepted frame (new state or repetition) and when the kernel took it, µs UTC."""
+
+    subscriber: Subscriber[Any]
+    result: Accepted[Any]
+    t_us: int
+
+
+class Silent(NamedTuple):
+    """A stream whose time to live has run out."""
+
+    subscriber: Subscriber[Any]
+    result: Lost
+
+
+def link_spec(
+    streams_in: Iterable[Stream], interface: str = "", udp_port: int = 0, interface_address: str = "127.0.0.1"
+) -> L2 | Udp:
+    """The link that hears these streams: UDP if a port is given, else layer 2 on ``interface``."""
+    if udp_port:
+        groups = tuple(dict.fromkeys(stream.group for stream in streams_in))
+        return Udp(groups, udp_port, interface_address)
+    return L2(interface, tuple(dict.fromkeys(stream.mac for stream in streams_in)))
+
+
+class Endpoint:
+    """See the module."""
+
+    def __init__(
+        self,
+        link: Link,
+        publishers: Iterable[Publisher[Any]] = (),
+        subscribers: Iterable[Subscriber[Any]] = (),
+    ) -> None:
+        self.link = link
+        self.publishers = tuple(publishers)
+        self.subscribers = tuple(subscribers)
+        self.foreign = 0
+        """Payloads for none of our subscribers."""
+        self._by_address: dict[bytes, list[Subscriber[Any]]] = {}
+        for subscriber in self.subscribers:
+            stream = subscriber.stream
+            address = b"" if stream.routed else stream.destination
+            self._by_address.setdefault(address + stream.appid.to_bytes(2, "big"), []).append(subscriber)
+        self._routed = bool(self.subscribers) and self.subscribers[0].stream.routed
+
+    def fileno(self) -> int:
+        """The link's."""
+        return self.link.fileno()
+
+    @property
+    def deadline(self) -> int | None:
+        """When to call :meth:`timer`, µs UTC."""
+        dues = [publisher.deadline for publisher in self.publishers]
+        dues += [subscriber.deadline for subscriber in self.subscribers]
+        return min((due for due in dues if due is not None), default=None)
+
+    def publish(self, publisher: Publisher[Any], message: Any, now: int) -> bool:
+        """A new state, onto the wire; False if the system did not take the frame (it is repeated anyway)."""
+        return self.link.send(publisher.publish(message, now), publisher.stream.group)
+
+    def receive(self) -> list[Heard]:
+        """Everything that has come and was accepted; the rest is counted."""
+        heard: list[Heard] = []
+        for payload, _source, t_us in self.link.receive():
+            subscriber, result = self.take(payload, t_us)
+            if subscriber is not None and isinstance(result, Accepted):
+                heard.append(Heard(subscriber, result, t_us))
+        return heard
+
+    def take(self, payload: bytes, t_us: int) -> tuple[Subscriber[Any] | None, Accepted[Any] | Dropped]:
+        """One payload, from a link or a recording."""
+        result: Accepted[Any] | Dropped = Dropped(Drop.FOREIGN)
+        for subscriber in self._by_address.get(self._address(payload), ()):
+            result = subscriber.receive(payload, t_us)
+            if not (isinstance(result, Dropped) and result.reason is Drop.FOREIGN):
+                return subscriber, result
+        self.foreign += 1
+        return None, result
+
+    def _address(self, payload: bytes) -> bytes:
+        if self._routed:
+            return payload[33:35] if payload[15:16] == b"\x02" else payload[34:36]
+        if payload[12:14] == b"\x81\x00":
+            return payload[:6] + payload[18:20]
+        return payload[:6] + payload[14:16]
+
+    def timer(self, now: int) -> list[Silent]:
+        """Send what is due, and name the streams that have gone silent."""
+        for publisher in self.publishers:
+            payload = publisher.timer(now)
+            if payload is not None:
+                self.link.send(payload, publisher.stream.group)
+        silent: list[Silent] = []
+        for subscriber in self.subscribers:
+            lost = subscriber.timer(now)
+            if lost is not None:
+                silent.append(Silent(subscriber, lost))
+        return silent
+
+    def time_quality(self, good: bool) -> None:
+        """Our clock is synchronised or not: into every t that is published, and into the age check of what is heard."""
+        for publisher in self.publishers:
+            publisher.synchronised = good
+        for subscriber in self.subscribers:
+            subscriber.time_good = good
+
+    def numbers(self) -> dict[str, int]:
+        """Last stNum by control block reference, for a high-water mark on disk."""
+        return {publisher.stream.gocb_ref: publisher.st_num for publisher in self.publishers}
+
+    def counters(self) -> dict[str, int]:
+        """By cause, over all streams."""
+        total: Counter[str] = Counter()
+        for subscriber in self.subscribers:
+            total.update(subscriber.counters)
+        total["foreign"] += self.foreign
+        total["sent"] = sum(publisher.sent for publisher in self.publishers)
+        return dict(total)
+
+    def stream_counters(self) -> dict[str, dict[str, int]]:
+        """By control block reference and cause."""
+        return {subscriber.stream.gocb_ref: dict(subscriber.counters) for subscriber in self.subscribers}

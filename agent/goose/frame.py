@@ -1,0 +1,129 @@
+"""The Ethernet frame around GOOSE and Sampled Values (IEC 61850-8-1 annex C, 61850-9-2): built and taken apart, pure.
+
+``destination 6  source 6  [8100 TCI 2]  EtherType 2  APPID 2  Length 2  Reserved1 2  Reserved2 2  APDU  [extension]``
+
+Length counts from APPID to the end (with the extension, where the profile says so). Bit 0x8000 of Reserved1 is the
+simulation bit. Receivers ignore octets after Length (Ethernet padding). The kernel may have taken the VLAN tag off.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agent.goose.codec import CodecError, element
+from agent.security.frames import TRAILING, Key, Profile, extension_head, extension_size
+
+ETHERTYPE_GOOSE = 0x88B8
+ETHERTYPE_SV = 0x88BA
+SIMULATION = 0x8000
+FRAME_MAX = 1518
+"""Without FCS: 14 + 4 (tag) + 1500."""
+HEADER = 10
+"""EtherType to Reserved2."""
+
+
+class Frame(NamedTuple):
+    """A frame taken apart. ``domain`` is what a MAC covers; ``extension`` what follows the APDU, empty if nothing."""
+
+    destination: bytes
+    source: bytes
+    vlan: tuple[int, int] | None
+    """(identifier, priority), where the tag is still there."""
+    ethertype: int
+    appid: int
+    reserved1: int
+    reserved2: int
+    apdu: bytes
+    extension: bytes
+    domain: bytes
+
+    @property
+    def simulation(self) -> bool:
+        """The S bit of Reserved1."""
+        return bool(self.reserved1 & SIMULATION)
+
+
+def parse(octets: bytes, ethertype: int = ETHERTYPE_GOOSE, profile: Profile = TRAILING) -> Frame:
+    """Take a frame apart as far as the outer length of the APDU; CodecError if it is not one of ``ethertype``."""
+    size = len(octets)
+    vlan = None
+    at = 12
+    if size >= 16 and octets[12] == 0x81 and octets[13] == 0:
+        tci = octets[14] << 8 | octets[15]
+        vlan = (tci & 0xFFF, tci >> 13)
+        at = 16
+    if size < at + HEADER + 2:
+        raise CodecError("frame too short", "short")
+    if size > FRAME_MAX:
+        raise CodecError("frame longer than Ethernet allows", "oversized")
+    kind = octets[at] << 8 | octets[at + 1]
+    if kind != ethertype:
+        raise CodecError(f"EtherType {kind:#06x}", "foreign")
+    length = octets[at + 4] << 8 | octets[at + 5]
+    end = at + 2 + length
+    if length < HEADER or end > size:
+        raise CodecError("Length does not fit the frame")
+    start = at + HEADER
+    stop = element(octets, start, end)[2]
+    if not profile.inside_length:
+        if stop != end:
+            raise CodecError("octets after the APDU")
+        end = size
+        if end > stop and octets[stop] == 0:  # padding
+            end = stop
+    return Frame(
+        octets[:6],
+        octets[6:12],
+        vlan,
+        kind,
+        octets[at + 2] << 8 | octets[at + 3],
+        octets[at + 6] << 8 | octets[at + 7],
+        octets[at + 8] << 8 | octets[at + 9],
+        octets[start:stop],
+        octets[stop:end],
+        octets[at:stop],
+    )
+
+
+class Envelope:
+    """Everything around the APDU that does not change from frame to frame; :meth:`seal` adds the APDU and the MAC."""
+
+    def __init__(
+        self,
+        destination: bytes,
+        source: bytes,
+        appid: int,
+        ethertype: int = ETHERTYPE_GOOSE,
+        vlan: tuple[int, int] | None = None,
+        simulation: bool = False,
+        key: Key | None = None,
+        profile: Profile = TRAILING,
+    ) -> None:
+        if len(destination) != 6 or len(source) != 6:
+            raise CodecError("a MAC address is six octets", "unencodable")
+        if not 0 <= appid <= 0xFFFF:
+            raise CodecError(f"APPID {appid:#x} is no 16-bit number", "unencodable")
+        tag = b""
+        if vlan is not None:
+            identifier, priority = vlan
+            if not (0 <= identifier <= 0xFFF and 0 <= priority <= 7):
+                raise CodecError(f"VLAN {identifier} priority {priority} out of range", "unencodable")
+            tag = b"\x81\x00" + (priority << 13 | identifier).to_bytes(2, "big")
+        self._outer = destination + source + tag
+        self._type_appid = ethertype.to_bytes(2, "big") + appid.to_bytes(2, "big")
+        self._key = key
+        size = 0 if key is None else extension_size(key, profile)
+        self._head = b"" if key is None else extension_head(key, profile)
+        self._added = HEADER - 2 + (size if profile.inside_length else 0)
+        reserved2 = size if profile.length_in_reserved2 else 0
+        self._reserved = (SIMULATION if simulation else 0).to_bytes(2, "big") + reserved2.to_bytes(2, "big")
+        self._limit = FRAME_MAX - len(self._outer) - HEADER - size
+
+    def seal(self, apdu: bytes) -> bytes:
+        """The whole frame; CodecError if it would be longer than Ethernet allows."""
+        if len(apdu) > self._limit:
+            raise CodecError(f"APDU of {len(apdu)} octets does not fit a frame", "oversized")
+        domain = self._type_appid + (len(apdu) + self._added).to_bytes(2, "big") + self._reserved + apdu
+        if self._key is None:
+            return self._outer + domain
+        return self._outer + domain + self._head + self._key.mac(domain)

@@ -1,0 +1,249 @@
+"""Where frames enter and leave: an ``AF_PACKET`` socket on one interface, or a UDP multicast socket.
+
+Layer 2: the socket is bound to the EtherType (the kernel takes 802.1Q tags off, such frames come as well), joins the
+streams' multicast addresses, and a BPF program drops all other destinations in the kernel. UDP: only joined groups are
+heard (``IP_MULTICAST_ALL`` 0), on one interface; our own frames come back, as do those of other processes of this host.
+
+Receive times are the kernel's (``SO_TIMESTAMPNS``), µs UTC. Nothing blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+import time
+from ctypes import addressof, create_string_buffer
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from agent.goose.frame import ETHERTYPE_GOOSE
+from agent.goose.stream import RGOOSE_PORT, mac_octets
+
+SO_TIMESTAMPNS = 35
+SO_ATTACH_FILTER = 26
+SO_RCVBUFFORCE = 33
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP = 1
+PACKET_MR_MULTICAST = 0
+PACKET_STATISTICS = 6
+PACKET_IGNORE_OUTGOING = 23
+IP_MULTICAST_ALL = 49
+BATCH_MAX = 64
+"""Frames taken in one call at most: a flood cannot keep the loop from its deadlines."""
+BUFFER = 2048
+RECEIVE_BUFFER = 1 << 20
+MACS_MAX = 256
+
+_TIMESPEC = struct.Struct("@ll")
+
+
+@dataclass(frozen=True, slots=True)
+class L2:
+    """Ethernet. ``macs``: destinations to receive; none: receive nothing (publish only)."""
+
+    interface: str
+    macs: tuple[str, ...] = ()
+    ethertype: int = ETHERTYPE_GOOSE
+
+
+@dataclass(frozen=True, slots=True)
+class Udp:
+    """UDP multicast on the interface that has ``interface_address``. ``groups``: to receive."""
+
+    groups: tuple[str, ...] = ()
+    port: int = RGOOSE_PORT
+    interface_address: str = "127.0.0.1"
+    ttl: int = 1
+
+
+class Received(NamedTuple):
+    """``payload``: the Ethernet frame, or the datagram. ``source``: MAC or ``address:port`` as text. µs UTC."""
+
+    payload: bytes
+    source: str
+    t_us: int
+
+
+class Link(Protocol):
+    """What an endpoint needs."""
+
+    @property
+    def address(self) -> bytes:
+        """Source MAC address; empty for UDP."""
+
+    def fileno(self) -> int: ...
+    def send(self, payload: bytes, group: str = "") -> bool: ...
+    def receive(self) -> list[Received]: ...
+    def close(self) -> None: ...
+
+
+def open_link(spec: L2 | Udp) -> Link:
+    """Open the socket; OSError says what the system refused."""
+    return PacketLink(spec) if isinstance(spec, L2) else UdpLink(spec)
+
+
+class _Socket:
+    """The part that both links share: batches, time stamps, counters."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._socket.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        except OSError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        self.unsent = 0
+        """Frames that the system did not take."""
+
+    def fileno(self) -> int:
+        """For epoll."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def __enter__(self) -> _Socket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self) -> tuple[bytes, object, int] | None:
+        try:
+            payload, ancillary, _flags, source = self._socket.recvmsg(BUFFER, 64)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as error:
+            if error.errno in (errno.ENETDOWN, errno.ECONNREFUSED, errno.ENETUNREACH):
+                return None
+            raise
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+                seconds, nanoseconds = _TIMESPEC.unpack(data)
+                return payload, source, seconds * 1_000_000 + nanoseconds // 1000
+        return payload, source, time.time_ns() // 1000
+
+
+class PacketLink(_Socket):
+    """Layer 2."""
+
+    def __init__(self, spec: L2) -> None:
+        destinations = [mac_octets(mac) for mac in dict.fromkeys(spec.macs)]
+        if len(destinations) > MACS_MAX:
+            raise ValueError(f"{len(destinations)} destination addresses, at most {MACS_MAX}")
+        # Protocol 0 receives nothing until bind: the filter is in place before the first frame.
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        try:
+            super().__init__(sock)
+            _attach(sock, _program(destinations, spec.ethertype))
+            with contextlib.suppress(OSError):
+                sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            index = socket.if_nametoindex(spec.interface)
+            for mac in destinations:
+                request = struct.pack("@iHH8s", index, PACKET_MR_MULTICAST, 6, mac)
+                sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
+            sock.bind((spec.interface, spec.ethertype))
+            self.address: bytes = sock.getsockname()[4]
+        except BaseException:
+            sock.close()
+            raise
+
+    def send(self, payload: bytes, group: str = "") -> bool:
+        """One whole frame; False if the system did not take it (queue full, interface down)."""
+        try:
+            self._socket.send(payload)
+        except OSError:
+            self.unsent += 1
+            return False
+        return True
+
+    def receive(self) -> list[Received]:
+        """What has come, at most :data:`BATCH_MAX` frames."""
+        batch: list[Received] = []
+        while len(batch) < BATCH_MAX and (item := self._read()) is not None:
+            payload, _source, t_us = item
+            batch.append(Received(payload, payload[6:12].hex("-"), t_us))
+        return batch
+
+    def drops(self) -> int:
+        """Frames the kernel dropped for want of room since the last call."""
+        statistics = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+        return int(struct.unpack("@II", statistics)[1])
+
+
+class UdpLink(_Socket):
+    """R-GOOSE, R-SV."""
+
+    address = b""
+
+    def __init__(self, spec: Udp) -> None:
+        self._port = spec.port
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            super().__init__(sock)
+            own = socket.inet_aton(spec.interface_address)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, spec.ttl)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+            if spec.groups:
+                sock.bind(("", spec.port))
+            for group in dict.fromkeys(spec.groups):
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + own)
+        except BaseException:
+            sock.close()
+            raise
+
+    def send(self, payload: bytes, group: str = "") -> bool:
+        """One datagram to ``group``; False if the system did not take it."""
+        try:
+            self._socket.sendto(payload, (group, self._port))
+        except OSError:
+            self.unsent += 1
+            return False
+        return True
+
+    def receive(self) -> list[Received]:
+        """What has come, at most :data:`BATCH_MAX` datagrams."""
+        batch: list[Received] = []
+        while len(batch) < BATCH_MAX and (item := self._read()) is not None:
+            payload, source, t_us = item
+            batch.append(Received(payload, _text(source), t_us))
+        return batch
+
+
+def _text(source: object) -> str:
+    return f"{source[0]}:{source[1]}" if isinstance(source, tuple) else ""
+
+
+def _program(destinations: list[bytes], ethertype: int) -> bytes:
+    """Classic BPF: the destination is one of these, and the EtherType (the tag may still be there) is ours."""
+    load_word, load_half, equal, give = 0x20, 0x28, 0x15, 0x06
+    code: list[tuple[int, int, int, int]] = [
+        (load_half, 0, 0, 12),
+        (equal, 4, 0, ethertype),
+        (equal, 0, 2, 0x8100),
+        (load_half, 0, 0, 16),
+        (equal, 1, 0, ethertype),
+        (give, 0, 0, 0),
+    ]
+    for mac in destinations:
+        code += [
+            (load_word, 0, 0, 2),
+            (equal, 0, 3, int.from_bytes(mac[2:], "big")),
+            (load_half, 0, 0, 0),
+            (equal, 0, 1, int.from_bytes(mac[:2], "big")),
+            (give, 0, 0, 0xFFFF),
+        ]
+    code.append((give, 0, 0, 0))
+    return b"".join(struct.pack("@HBBI", *instruction) for instruction in code)
+
+
+def _attach(sock: socket.socket, program: bytes) -> None:
+    buffer = create_string_buffer(program, len(program))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, addressof(buffer)))

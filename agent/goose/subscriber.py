@@ -1,0 +1,346 @@
+"""The subscriber of one GOOSE control block (IEC 61850-8-1, IEC 62351-6): pure, time comes as an argument (µs UTC).
+
+A payload passes, in this order: form, address (APPID, gocbRef), authentication, identity (datSet, goID, confRev), mode
+(simulation, ndsCom), sequence, age, values. The first that fails gives :class:`Dropped` with its reason, counted;
+nothing else changes then. Only an accepted frame moves the mark (stNum, sqNum, t) and the time to live.
+
+=========  ==================================================================  ====================  =======
+state      frame (authentic, ours)                                             result                next
+=========  ==================================================================  ====================  =======
+NEVER      fresh                                                               accepted, new         ALIVE
+any        stNum ahead, fresh, t not before the last restart                   accepted, new         ALIVE
+any        stNum behind, t newer than the mark, fresh, authenticated           accepted, new         ALIVE
+any        stNum same, t newer, sqNum 0 or 1 (restart), fresh, authenticated   accepted, new         ALIVE
+LOST       stNum same, t newer, fresh                                          accepted, new         ALIVE
+ALIVE      stNum same, t same, sqNum ahead                                     accepted, repetition  ALIVE
+LOST       stNum same, t same, sqNum ahead, fresh                              accepted, new         ALIVE
+LOST       not authenticated stream: stNum behind, t newer, fresh              accepted, new         ALIVE
+any        stNum same, t same, sqNum same                                      duplicate             same
+any        stNum same, t same, sqNum behind                                    out-of-order          same
+any        stNum same, t different otherwise                                   t-changed             same
+any        stNum behind otherwise, or t before the last restart                replayed              same
+any        otherwise right but not fresh                                       stale, future         same
+ALIVE      (none for timeAllowedtoLive)                                        Lost                  LOST
+=========  ==================================================================  ====================  =======
+
+"Ahead" and "behind" are by RFC 1982 (roll-over). *Fresh*: t at most 0.5 s ahead of our clock, and not older than 10 s
+plus the time that sqNum repetitions take at most: a state may be old, the frame that tells it may not. It is suspended while
+our clock is not synchronised or the publisher says that its is not (counted as ``age-unchecked``); a frame with stNum
+behind is then not accepted.
+
+The mark may be restored (:class:`Mark`), so that a restart opens no window for replays. With the simulation mode on
+(LPHD.Sim), simulated frames are accepted, and from the first of them on the real ones are dropped; each kind has its
+own sequence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, NamedTuple, TypeVar
+
+from agent.goose import codec, frame, session
+from agent.goose.codec import CodecError
+from agent.goose.dataset import DataSet
+from agent.goose.layout import Head, Layout, Raw, head_of
+from agent.goose.session import SessionProfile
+from agent.goose.stream import Stream
+from agent.security.frames import TRAILING, FrameError, Key, Profile, parse_extension
+
+T = TypeVar("T")
+
+_MODULUS = 1 << 32
+_HALF = 1 << 31
+_BAD_CLOCK = codec.CLOCK_FAILURE | codec.CLOCK_NOT_SYNCHRONISED
+
+
+class Drop(StrEnum):
+    """Why a payload was not accepted; the names of the counters."""
+
+    SHORT = "short"
+    OVERSIZED = "oversized"
+    MALFORMED = "malformed"
+    FOREIGN = "foreign"
+    ENCRYPTED = "encrypted"
+    UNAUTHENTICATED = "unauthenticated"
+    UNKNOWN_KEY = "unknown-key"
+    BAD_MAC = "bad-mac"
+    DATA_SET = "data-set"
+    CONF_REV = "conf-rev"
+    NEEDS_COMMISSIONING = "nds-com"
+    SIMULATED = "simulated"
+    NOT_SIMULATED = "not-simulated"
+    DUPLICATE = "duplicate"
+    OUT_OF_ORDER = "out-of-order"
+    REPLAYED = "replayed"
+    T_CHANGED = "t-changed"
+    STALE = "stale"
+    FUTURE = "future"
+    NO_TIME_TO_LIVE = "no-time-to-live"
+    BAD_VALUE = "bad-value"
+
+
+_DROPS = {drop.value: drop for drop in Drop}
+
+
+class Accepted(NamedTuple, Generic[T]):
+    """The stream's present state. ``new``: not a repetition of what was accepted just before."""
+
+    message: T
+    new: bool
+    head: Head
+
+
+class Dropped(NamedTuple):
+    """Nothing happened."""
+
+    reason: Drop
+
+
+class Lost(NamedTuple):
+    """timeAllowedtoLive has run out."""
+
+    last_us: int
+    """When the last accepted frame came."""
+
+
+class Mark(NamedTuple):
+    """High-water mark of a stream, to be kept over restarts."""
+
+    st_num: int
+    t_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits of acceptance, µs. They bound how long a frame can be held back by someone on the path."""
+
+    max_age_us: int = 10_000_000
+    future_us: int = 500_000
+    max_ttl_us: int = 60_000_000
+    """A time to live above this is taken as this."""
+
+
+class _Refused(Exception):  # noqa: N818
+    def __init__(self, reason: Drop) -> None:
+        self.reason = reason
+
+
+class _Sequence:
+    """Mark of one sequence; ``sq`` None: restored, sqNum unknown."""
+
+    __slots__ = ("alive", "known", "restart_us", "sq", "st", "t")
+
+    def __init__(self, mark: Mark | None = None) -> None:
+        self.known = mark is not None
+        self.st, self.t = mark if mark is not None else (0, 0)
+        self.sq: int | None = None
+        self.restart_us = 0
+        self.alive = False
+
+
+class Subscriber(Generic[T]):
+    """One control block. ``keys``: those that verify its frames; None: frames are taken without authentication."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        data_set: DataSet[T],
+        keys: tuple[Key, ...] | None,
+        *,
+        policy: Policy | None = None,
+        mark: Mark | None = None,
+        profile: Profile = TRAILING,
+        session_profile: SessionProfile = session.DEFAULT,
+    ) -> None:
+        self.stream = stream
+        self.counters: Counter[str] = Counter()
+        self.time_good = True
+        """Whether our own clock is synchronised; suspends the age check."""
+        self.simulation = False
+        """LPHD.Sim."""
+        self._data_set = data_set
+        self._layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
+        self._keys = None if keys is None else {key.identifier: key for key in keys}
+        self._policy = policy or Policy()
+        self._profile = profile
+        self._address = b"" if stream.routed else stream.destination
+        self._repetition_us = stream.max_ms * 1020
+        self._real = _Sequence(mark)
+        self._simulated = _Sequence()
+        self._message: T | None = None
+        self._last_us = 0
+        self._due: int | None = None
+
+    @property
+    def mark(self) -> Mark | None:
+        """What to keep over restarts."""
+        return Mark(self._real.st, self._real.t) if self._real.known else None
+
+    @property
+    def alive(self) -> bool:
+        """Heard within its time to live."""
+        return self._due is not None
+
+    @property
+    def deadline(self) -> int | None:
+        """When to call :meth:`timer`."""
+        return self._due
+
+    def timer(self, now: int) -> Lost | None:
+        """Lost, once, when the time to live has run out."""
+        if self._due is None:
+            return None
+        if now < self._due:
+            self._due = min(self._due, now + self._policy.max_ttl_us)
+            return None
+        self._due = None
+        self._real.alive = self._simulated.alive = False
+        self.counters["lost"] += 1
+        return Lost(self._last_us)
+
+    def receive(self, payload: bytes, now: int) -> Accepted[T] | Dropped:
+        """One Ethernet frame (or datagram, where the stream is routed). Never raises."""
+        try:
+            return self._receive(payload, now)
+        except _Refused as refused:
+            reason = refused.reason
+        except (CodecError, FrameError) as error:
+            reason = _DROPS.get(error.cause, Drop.MALFORMED)
+        self.counters[reason.value] += 1
+        return Dropped(reason)
+
+    def _receive(self, payload: bytes, now: int) -> Accepted[T]:
+        apdu, simulated = self._routed(payload) if self.stream.routed else self._layer2(payload)
+        head, values = self._decode(apdu)
+        if head.conf_rev != self.stream.conf_rev:
+            raise _Refused(Drop.CONF_REV)
+        if head.nds_com:
+            raise _Refused(Drop.NEEDS_COMMISSIONING)
+        if head.ttl_ms == 0:
+            raise _Refused(Drop.NO_TIME_TO_LIVE)
+        sequence = self._mode(simulated or head.simulation)
+        new = self._order(sequence, head, now)
+        message = self._message
+        if new or message is None:
+            message = self._data_set.from_values(values)
+        # Nothing can fail any more: the frame counts.
+        if sequence.known and new and (head.st_num - sequence.st) % _MODULUS not in range(1, _HALF):
+            sequence.restart_us = head.t_us
+        sequence.known = sequence.alive = True
+        sequence.st, sequence.sq, sequence.t = head.st_num, head.sq_num, head.t_us
+        self._message = message
+        self._last_us = now
+        self._due = now + min(head.ttl_ms * 1000, self._policy.max_ttl_us)
+        self.counters["accepted" if new else "repeated"] += 1
+        return Accepted(message, new, head)
+
+    # --- outer layers ------------------------------------------------------------------------------------------------
+
+    def _layer2(self, payload: bytes) -> tuple[bytes, bool]:
+        view = frame.parse(payload, profile=self._profile)
+        if view.appid != self.stream.appid or view.destination != self._address:
+            raise _Refused(Drop.FOREIGN)
+        if self._keys is not None:
+            extension = parse_extension(view.extension, self._profile)
+            self._verify(extension.key, view.domain, extension.mac)
+        return view.apdu, view.simulation
+
+    def _routed(self, payload: bytes) -> tuple[bytes, bool]:
+        view = session.parse(payload)
+        if view.appid != self.stream.appid:
+            raise _Refused(Drop.FOREIGN)
+        if self._keys is not None:
+            if not view.mac:
+                raise _Refused(Drop.UNAUTHENTICATED)
+            self._verify(view.key, view.domain, view.mac)
+        return view.apdu, view.simulation
+
+    def _verify(self, identifier: int, domain: bytes, mac: bytes) -> None:
+        assert self._keys is not None
+        key = self._keys.get(identifier)
+        if key is None:
+            raise _Refused(Drop.UNKNOWN_KEY)
+        if not key.verifies(domain, mac):
+            raise _Refused(Drop.BAD_MAC)
+
+    def _decode(self, apdu: bytes) -> tuple[Head, tuple[Raw, ...]]:
+        """By the precompiled layout; else field by field, which tells what is different."""
+        fast = self._layout.decode(apdu)
+        if fast is not None:
+            return fast
+        pdu = codec.decode(apdu)
+        if pdu.gocb_ref != self.stream.gocb_ref:
+            raise _Refused(Drop.FOREIGN)
+        # confRev first: with another one, a different data set is no surprise
+        if pdu.conf_rev != self.stream.conf_rev:
+            raise _Refused(Drop.CONF_REV)
+        if pdu.dat_set != self.stream.dat_set or (pdu.go_id or pdu.gocb_ref) != self.stream.go_id:
+            raise _Refused(Drop.DATA_SET)
+        return head_of(pdu), self._layout.values_of(pdu.data)
+
+    # --- mode, sequence, age -----------------------------------------------------------------------------------------
+
+    def _mode(self, simulated: bool) -> _Sequence:
+        if simulated:
+            if not self.simulation:
+                raise _Refused(Drop.SIMULATED)
+            return self._simulated
+        if not self.simulation:
+            if self._simulated.known:
+                self._simulated = _Sequence()
+                self._real.alive = False
+            return self._real
+        if self._simulated.known:
+            raise _Refused(Drop.NOT_SIMULATED)
+        return self._real
+
+    def _order(self, mark: _Sequence, head: Head, now: int) -> bool:
+        """Whether the frame is news; refuses what is out of sequence or not fresh."""
+        if not mark.known:
+            self._fresh(head, now)
+            return True
+        ahead = (head.st_num - mark.st) % _MODULUS
+        newer = head.t_us > mark.t
+        may_restart = self._keys is not None or not mark.alive
+        if ahead == 0:
+            if head.t_us == mark.t:
+                return self._repetition(mark, head, now)
+            if not (newer and may_restart and (head.sq_num <= 1 or not mark.alive)):
+                raise _Refused(Drop.T_CHANGED if newer else Drop.REPLAYED)
+            self._fresh(head, now)
+        elif ahead < _HALF:
+            if head.t_us < mark.restart_us:
+                raise _Refused(Drop.REPLAYED)
+            self._fresh(head, now)
+        else:
+            if not (newer and may_restart):
+                raise _Refused(Drop.REPLAYED)
+            if not self._fresh(head, now):
+                raise _Refused(Drop.REPLAYED)
+        return True
+
+    def _repetition(self, mark: _Sequence, head: Head, now: int) -> bool:
+        if mark.sq is not None:
+            ahead = (head.sq_num - mark.sq) % _MODULUS
+            if ahead == 0:
+                raise _Refused(Drop.DUPLICATE)
+            if ahead >= _HALF:
+                raise _Refused(Drop.OUT_OF_ORDER)
+        if mark.alive:
+            return False
+        self._fresh(head, now)
+        return True
+
+    def _fresh(self, head: Head, now: int) -> bool:
+        """False if the age could not be checked; refuses what is too old or from the future."""
+        if not self.time_good or head.t_quality & _BAD_CLOCK:
+            self.counters["age-unchecked"] += 1
+            return False
+        if head.t_us - now > self._policy.future_us:
+            raise _Refused(Drop.FUTURE)
+        repetition_us = self._repetition_us or head.ttl_ms * 1000
+        if now - head.t_us - head.sq_num * repetition_us > self._policy.max_age_us:
+            raise _Refused(Drop.STALE)
+        return True
