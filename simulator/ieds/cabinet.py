@@ -38,10 +38,11 @@ class Retained(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a step asks for: coil orders, a status to publish, something to put on disk, words for the record."""
+    """What a step asks for: coil orders, something to put on disk, words for the record."""
 
     coils: tuple[Coil, ...] = ()
-    retain: Retained | None = None
+    retain: bool = False
+    """What is retained has changed."""
     notes: tuple[str, ...] = ()
 
 
@@ -61,6 +62,11 @@ class Cabinet:
         self._energised_us: int | None = None
         """When the opening coil was last energised for the present trip."""
         self._moving_since_us: int | None = None
+
+    @property
+    def retained(self) -> Retained:
+        """What must survive."""
+        return self._retained
 
     @property
     def status(self) -> BreakerStatus:
@@ -115,7 +121,7 @@ class Cabinet:
                 self._moving_since_us = now_us
         if command.block_close != before.block_close:
             notes.append("close blocked" if command.block_close else "close released")
-        return Outcome(tuple(coils), retain if changed else None, tuple(notes))
+        return Outcome(tuple(coils), changed, tuple(notes))
 
     def _refusal(self, command: BreakerCommand, now_us: int) -> str:
         if command.trip:
@@ -156,7 +162,7 @@ class Cabinet:
             self._healthy = True
             self._operations += known
         coils = self._trip(now_us) if self._order.trip and self._heard else []
-        return Outcome(tuple(coils), None, (f"position {position.name.lower()}",))
+        return Outcome(tuple(coils), False, (f"position {position.name.lower()}",))
 
     def voltage(self, live_a: bool, live_b: bool) -> None:
         """The voltage indicators (VPIS) of both sides."""
@@ -179,4 +185,4 @@ class Cabinet:
         if self._moving_since_us is not None and self._healthy and now_us >= self._moving_since_us + HURRY_US:
             self._healthy = False
             notes = ("mechanism did not arrive",)
-        return Outcome(tuple(coils), None, notes)
+        return Outcome(tuple(coils), False, notes)

@@ -31,7 +31,8 @@ def test_a_growing_number_closes_once() -> None:
     order = BreakerCommand(close_number=4, close_expiry_us=LATER)
     outcome = cabinet.order(order, NOW + 10)
     assert outcome.coils == (Coil.CLOSE,)
-    assert outcome.retain == Retained(False, 4)
+    assert outcome.retain
+    assert cabinet.retained == Retained(False, 4)
     for k in range(5):
         assert cabinet.order(order, NOW + 100 + k).coils == ()
 
@@ -92,7 +93,8 @@ def test_a_mechanism_that_does_not_arrive_is_not_healthy() -> None:
 
 def test_block_is_retained_and_unreadable_means_blocked() -> None:
     cabinet = awake()
-    assert cabinet.order(BreakerCommand(close_number=3, block_close=True), NOW).retain == Retained(True, 3)
+    assert cabinet.order(BreakerCommand(close_number=3, block_close=True), NOW).retain
+    assert cabinet.retained == Retained(True, 3)
     assert Cabinet(Retained(True, 3)).status.blocked
     unreadable = Cabinet(None)
     assert unreadable.status.blocked

@@ -1,0 +1,48 @@
+"""What a breaker's IED keeps on disk: the block, and how far its agent's orders had come. Written with fsync.
+
+The mark of the order stream is kept as well, so that a restart opens no window for a replayed order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from agent.goose.subscriber import Mark
+from simulator.ieds.cabinet import Retained
+
+NAME = "retained.json"
+
+
+def read(directory: Path) -> tuple[Retained | None, Mark | None]:
+    """Block and mark. Nothing is blocked if there never was a file; the block is None if it cannot be read."""
+    try:
+        document = json.loads((directory / NAME).read_bytes())
+    except FileNotFoundError:
+        return Retained(False, None), None
+    except (OSError, ValueError):
+        return None, None
+    match document:
+        case {"block_close": bool(block), "close_number": int(number), "mark": [int(st_num), int(t_us)]}:
+            return Retained(block, number), Mark(st_num, t_us)
+        case {"block_close": bool(block), "close_number": None, "mark": None}:
+            return Retained(block, None), None
+    return None, None
+
+
+def write(directory: Path, retained: Retained, mark: Mark | None) -> None:
+    """Durable when it returns; OSError if it is not."""
+    temporary = directory / (NAME + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, json.dumps({**retained._asdict(), "mark": mark}).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, directory / NAME)
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
