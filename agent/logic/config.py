@@ -49,7 +49,7 @@ class BrainConfig:
     """On top of the rated closing time before a close counts as failed."""
     onto_fault_window: int = 300_000
     """Pick-up within this time of our own close trips at once."""
-    reservation_hold: int = 400_000
+    reservation_hold: int = 2_500_000
     """Capacity stays reserved so long after the request is done: until measured flow contains it."""
     reclose_reset: int = 600_000
     """After a reclose shot without pick-up for so long the fault was temporary."""

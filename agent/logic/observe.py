@@ -9,7 +9,9 @@ from agent.logic.picture import feed_path, metered, zone_live
 from agent.logic.state import NEVER, State
 
 LOAD_STEADY = 500_000
-"""Load is published when position, voltage and pick-up have been steady this long."""
+"""Load is published when position, voltage and pick-up have been steady this long …"""
+LOAD_LASTS = 1_000_000
+"""… and, once an agent is ready, the change of load itself has lasted this long."""
 
 
 def relay_flags(state: State, status: BreakerStatus, now: int) -> None:
@@ -110,12 +112,12 @@ def follow_load(state: State, now: int) -> None:
     if abs(p - state.load_p) + abs(q - state.load_q) <= 2.0 + 0.02 * abs(state.load_p):
         state.load_at = NEVER
         return
-    due = state.steady_since + LOAD_STEADY
-    if now < due:
-        state.load_at = due
-        return
-    state.load_at = NEVER
-    state.load_p, state.load_q = p, q
+    if state.load_at == NEVER or now < state.steady_since + LOAD_STEADY:
+        # A change counts when it has lasted: generation may keep an island alive for a while before it gives up.
+        state.load_at = max(now, state.steady_since) + (LOAD_LASTS if state.ready else LOAD_STEADY)
+    if now >= state.load_at:
+        state.load_at = NEVER
+        state.load_p, state.load_q = p, q
 
 
 def remember_demand(state: State, zone: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from agent.logic import isolate
+from agent.logic.grid import bits
 from agent.logic.messages import Command, CommandKind, Position, Refusal, Request
+from agent.logic.picture import dead_component
 from agent.logic.state import State
 
 
@@ -17,7 +19,11 @@ def open_by_order(state: State, now: int) -> Refusal:
     if not isolate.can_break(state) and (state.active or amps > device.breaking_current_a):
         return Refusal.BREAKING_CAPACITY
     isolate.trip(state, now, "ordered", clearing=True)
-    state.held |= 1 << (state.zone_b if state.load_p >= 0 else state.zone_a)
+    fed = state.zone_b if state.load_p >= 0 else state.zone_a
+    state.held |= 1 << fed
+    names = state.grid.feeder.zones
+    dark = bits(dead_component(state, fed, state.me))
+    state.emit("dark", now, *((names[zone].name, "opened by order") for zone in dark))
     return Refusal.NONE
 
 
