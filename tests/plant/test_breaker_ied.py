@@ -61,7 +61,7 @@ class Bay:
         self.hears = Subscriber(POS, POSITIONS, (KEY,))
         self.start(closed)
 
-    def start(self, closed: bool) -> None:
+    def start(self, closed: bool, now: int = NOW) -> None:
         """As after power on."""
         self.wire = Wire()
         copper = link.PlantLink(self.tmp_path / "plant", "R_BR")
@@ -69,9 +69,9 @@ class Bay:
         orders = Subscriber(OPER, ORDERS, (KEY,), mark=mark)
         positions = Publisher(POS, POSITIONS, KEY)
         self.ied = BreakerIed("R_BR", "R", orders, positions, self.wire, copper, self.tmp_path, None)
-        self.ied.timer(NOW)
+        self.ied.timer(now)
         assert self.coils()[0]["hello"] == "R_BR"
-        self.ied.told({"position": 2 if closed else 1, "live": [True, False]}, NOW)
+        self.ied.told({"position": 2 if closed else 1, "live": [True, False]}, now)
 
     def coils(self) -> list[dict[str, object]]:
         """What the plant was told."""
@@ -130,7 +130,7 @@ def test_restart_moves_nothing_keeps_the_block_and_takes_no_replay(tmp_path: Pat
     bay.ied.frame(free, NOW)
     blocked = BreakerCommand(close_number=1, block_close=True)
     bay.ied.frame(bay.agent.publish(blocked, NOW + 1000), NOW + 1000)
-    bay.start(closed=False)
+    bay.start(closed=False, now=NOW + 2000)
     assert bay.status().blocked
     sent = len(bay.wire.sent)
     bay.ied.frame(free, NOW + 5000)
@@ -140,7 +140,7 @@ def test_restart_moves_nothing_keeps_the_block_and_takes_no_replay(tmp_path: Pat
     bay.ied.frame(bay.agent.publish(late, NOW + 6000), NOW + 6000)
     assert bay.coils() == []
     (tmp_path / retained.NAME).write_text("{")
-    bay.start(closed=False)
+    bay.start(closed=False, now=NOW + 7000)
     assert bay.status().blocked
 
 
