@@ -6,8 +6,9 @@ Version 2, as sent (all big-endian)::
     IV length 1 (0) | payload length 4 | element: tag 1, simulation 1, APPID 2, APDU length 2, APDU | 85 L MAC
 
 SI is A1 for GOOSE, A2 for SV; the element's tag 81 or 82. Version 1 has the algorithms (encryption 1, signature 1)
-before KeyID instead of the IV length after it. MAC domain: the first octet (01) to the end of the payload. Implementations
-disagree on lengths: written is what tshark decodes (:class:`SessionProfile` names the rest), read what all of them send.
+before KeyID instead of the IV length after it. MAC domain: the first octet (01) to the end of the payload.
+Implementations disagree on lengths: written is what tshark decodes (:class:`SessionProfile` names the rest), read is
+what all of them send.
 """
 
 from __future__ import annotations

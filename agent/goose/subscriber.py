@@ -24,8 +24,8 @@ ALIVE      (none for timeAllowedtoLive)                                        L
 =========  ==================================================================  ====================  =======
 
 "Ahead" and "behind" are by RFC 1982 (roll-over). *Fresh*: t at most 0.5 s ahead of our clock, and not older than 10 s
-plus the time that sqNum repetitions take at most: a state may be old, the frame that tells it may not. It is suspended while
-our clock is not synchronised or the publisher says that its is not (counted as ``age-unchecked``); a frame with stNum
+plus the time that sqNum repetitions take at most: a state may be old, the frame that tells it may not. It is suspended
+while our clock is not synchronised or the publisher says that its is not (counted as ``age-unchecked``); a frame with stNum
 behind is then not accepted.
 
 The mark may be restored (:class:`Mark`), so that a restart opens no window for replays. With the simulation mode on

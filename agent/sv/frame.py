@@ -1,0 +1,76 @@
+"""Sampled Values frames with the same authentication as GOOSE: Ethernet (88BA) and R-SV sessions, pure.
+
+``open_payload`` verifies and decodes; ``sealer`` makes the function that wraps an APDU for sending. Replay of samples
+(smpCnt backwards, old refrTm or session number) is judged by the stream's supervision, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from agent.goose import frame, session
+from agent.goose.codec import CodecError
+from agent.goose.frame import ETHERTYPE_SV, Envelope
+from agent.goose.session import SessionEnvelope
+from agent.goose.stream import mac_octets
+from agent.security.frames import TRAILING, FrameError, Key, Profile, parse_extension
+from agent.sv.codec import Pdu, decode
+
+
+class Opened(NamedTuple):
+    """A Sampled Values payload taken apart. ``number``: of the session datagram, None at layer 2."""
+
+    appid: int
+    simulation: bool
+    number: int | None
+    pdu: Pdu
+
+
+def open_payload(
+    payload: bytes, keys: Iterable[Key] | None = None, *, routed: bool = False, profile: Profile = TRAILING
+) -> Opened:
+    """An Ethernet frame (``routed``: a datagram). ``keys`` None: authentication is not asked for.
+
+    CodecError or FrameError, both with ``cause``: as in ``agent.goose.subscriber.Drop``.
+    """
+    if routed:
+        datagram = session.parse(payload, session.SV)
+        if keys is not None:
+            if not datagram.mac:
+                raise FrameError("no authentication", "unauthenticated")
+            _verify(keys, datagram.key, datagram.domain, datagram.mac)
+        return Opened(datagram.appid, datagram.simulation, datagram.number, decode(datagram.apdu))
+    view = frame.parse(payload, ETHERTYPE_SV, profile)
+    if keys is not None:
+        extension = parse_extension(view.extension, profile)
+        _verify(keys, extension.key, view.domain, extension.mac)
+    return Opened(view.appid, view.simulation, None, decode(view.apdu))
+
+
+def _verify(keys: Iterable[Key], identifier: int, domain: bytes, mac: bytes) -> None:
+    for key in keys:
+        if key.identifier == identifier:
+            if not key.verifies(domain, mac):
+                raise FrameError("wrong MAC", "bad-mac")
+            return
+    raise FrameError(f"key {identifier} is not known", "unknown-key")
+
+
+def sealer(
+    appid: int,
+    key: Key | None = None,
+    *,
+    mac: str = "",
+    source: bytes = bytes(6),
+    vlan: tuple[int, int] | None = None,
+    simulation: bool = False,
+    profile: Profile = TRAILING,
+) -> Callable[[bytes], bytes]:
+    """APDU to payload: Ethernet frames to ``mac``; without one, R-SV datagrams."""
+    if mac:
+        return Envelope(mac_octets(mac), source, appid, ETHERTYPE_SV, vlan, simulation, key, profile).seal
+    return SessionEnvelope(appid, session.SV, simulation, key).seal
+
+
+__all__ = ["CodecError", "FrameError", "Opened", "open_payload", "sealer"]
