@@ -25,6 +25,9 @@ class Problem(NamedTuple):
     """Stable name in kebab case; ``docs/reference/scl.md`` lists them."""
     message: str
 
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.severity}: {self.message} [{self.code}]"
+
 
 class SclError(Exception):
     """A file cannot be used. ``problems`` holds everything that was found, errors and warnings."""

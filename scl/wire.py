@@ -1,0 +1,163 @@
+"""Roles, control blocks with addresses, and who subscribes to what, from a model that ``scl.check`` has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scl.model import Address, ControlBlock, ExtRef, Fcda, Ied, LogicalNode, Model
+from scl.scheme import UDP_PORT, GooseControl, IedWire, Role, SvControl
+from scl.topology import Feeder
+
+MIN_TIME_MS, MAX_TIME_MS = 4, 1000
+"""Where the SCD names none: usual values."""
+
+
+def ied_wires(model: Model, feeder: Feeder) -> dict[str, IedWire]:
+    """Every IED of the file, by name."""
+    roles: dict[str, tuple[Role, str]] = {}
+    for device in feeder.devices:
+        if device.merging_unit:
+            roles.setdefault(device.merging_unit, (Role.MERGING_UNIT, device.name))
+    for device in feeder.devices:
+        roles[device.breaker_ied] = (Role.BREAKER, device.name)
+    for device in feeder.devices:
+        roles[device.agent] = (Role.AGENT, device.name)
+    addresses = {(a.ied, a.ld_inst, a.cb_name): a for a in model.addresses}
+    ips = {point.ied: point.p["IP"] for point in reversed(model.connected) if "IP" in point.p}
+    goose: dict[tuple[str, str, str], GooseControl] = {}
+    samples: dict[tuple[str, str, str], SvControl] = {}
+    for ied in model.ieds.values():
+        for node, control in ied.controls():
+            place = (ied.name, control.ld_inst, control.name)
+            if control.kind == "GSEControl":
+                goose[place] = _goose(ied, node, control, addresses.get(place))
+            else:
+                samples[place] = _samples(ied, node, control, addresses.get(place))
+    wires = {}
+    for ied in model.ieds.values():
+        role, served = roles.get(ied.name, (Role.OTHER, None))
+        heard = sorted(set(subscriptions(model, ied)))
+        wires[ied.name] = IedWire(
+            name=ied.name,
+            role=role,
+            device=served,
+            goose_out=tuple(control for place, control in goose.items() if place[0] == ied.name),
+            goose_in=tuple((place[0], goose[place]) for place in heard if place in goose),
+            sv_out=tuple(control for place, control in samples.items() if place[0] == ied.name),
+            sv_in=tuple((place[0], samples[place]) for place in heard if place in samples),
+            ip=ips.get(ied.name),
+            logical_devices=tuple(ied.devices),
+        )
+    return wires
+
+
+def subscriptions(model: Model, ied: Ied) -> Iterator[tuple[str, str, str]]:
+    """(publisher, LD, control block) of everything the IED hears, by ExtRef or by an IEDName that names it."""
+    for ref in ied.ext_refs():
+        place = source_of(model, ied, ref)
+        if place is not None:
+            yield place
+    for other in model.ieds.values():
+        if other is not ied:
+            for _, control in other.controls():
+                if any(name == ied.name for _, name in control.receivers):
+                    yield other.name, control.ld_inst, control.name
+
+
+def source_of(model: Model, ied: Ied, ref: ExtRef) -> tuple[str, str, str] | None:
+    """The control block an ExtRef takes its value from: as named (Ed. 2), else by whose data set has it (Ed. 1)."""
+    name = ref.get("iedName")
+    publisher = ied if name == "@" else model.ieds.get(name)
+    if publisher is None or publisher is ied:
+        return None
+    if ref.get("srcCBName"):
+        return publisher.name, ref.get("srcLDInst") or ref.get("ldInst"), ref.get("srcCBName")
+    for node, control in publisher.controls():
+        data_set = node.data_sets.get(control.attributes.get("datSet", ""))
+        if data_set is not None and any(carries(member, ref) for member in data_set.members):
+            return publisher.name, control.ld_inst, control.name
+    return None
+
+
+def carries(member: Fcda, ref: ExtRef) -> bool:
+    """True if a data set's member is, or contains, what the ExtRef wants."""
+    same = (
+        member.ld_inst == ref.get("ldInst")
+        and member.prefix == ref.get("prefix")
+        and member.ln_class == ref.get("lnClass")
+        and member.ln_inst == ref.get("lnInst")
+    )
+    if not same or member.do_name != ref.get("doName"):
+        return False
+    wanted = ref.get("daName")
+    return not wanted or not member.da_name or member.da_name == wanted or wanted.startswith(member.da_name + ".")
+
+
+def _references(ied: Ied, node: LogicalNode, control: ControlBlock) -> tuple[str, str, str, tuple[str, ...]]:
+    """(LD name, node name, data set's name, member references)."""
+    device = ied.devices[control.ld_inst]
+    ld_name = device.ld_name or f"{ied.name}{device.inst}"
+    ln_name = "".join(node.key)
+    data_set = node.data_sets.get(control.attributes.get("datSet", ""))
+    members = tuple(member.reference for member in data_set.members) if data_set else ()
+    return ld_name, ln_name, f"{ld_name}/{ln_name}${control.attributes.get('datSet', '')}", members
+
+
+def _goose(ied: Ied, node: LogicalNode, control: ControlBlock, address: Address | None) -> GooseControl:
+    ld_name, ln_name, data_set, members = _references(ied, node, control)
+    p = address.p if address else {}
+    return GooseControl(
+        ied=ied.name,
+        cb_ref=f"{ld_name}/{ln_name}$GO${control.name}",
+        dat_set=data_set,
+        go_id=control.attributes.get("appID", ""),
+        appid=number(p.get("APPID"), 16),
+        mac=p.get("MAC-Address", "").upper(),
+        vlan_id=number(p.get("VLAN-ID"), 16),
+        vlan_priority=number(p.get("VLAN-PRIORITY"), 10, 4),
+        conf_rev=number(control.attributes.get("confRev"), 10),
+        min_time_ms=_milliseconds(address.min_time if address else "", MIN_TIME_MS),
+        max_time_ms=_milliseconds(address.max_time if address else "", MAX_TIME_MS),
+        ip=p.get("IP"),
+        port=number(p.get("IP-UDP-PORT"), 10, UDP_PORT),
+        routed=control.routed,
+        members=members,
+    )
+
+
+def _samples(ied: Ied, node: LogicalNode, control: ControlBlock, address: Address | None) -> SvControl:
+    ld_name, ln_name, data_set, members = _references(ied, node, control)
+    p = address.p if address else {}
+    return SvControl(
+        ied=ied.name,
+        cb_ref=f"{ld_name}/{ln_name}$MS${control.name}",
+        dat_set=data_set,
+        sv_id=control.attributes.get("smvID", ""),
+        appid=number(p.get("APPID"), 16),
+        mac=p.get("MAC-Address", "").upper(),
+        vlan_id=number(p.get("VLAN-ID"), 16),
+        vlan_priority=number(p.get("VLAN-PRIORITY"), 10, 4),
+        conf_rev=number(control.attributes.get("confRev"), 10),
+        smp_rate=number(control.attributes.get("smpRate"), 10),
+        smp_mod=control.attributes.get("smpMod", "SmpPerPeriod"),
+        no_asdu=number(control.attributes.get("nofASDU"), 10, 1),
+        ip=p.get("IP"),
+        port=number(p.get("IP-UDP-PORT"), 10, UDP_PORT),
+        routed=control.routed,
+        members=members,
+    )
+
+
+def number(text: str | None, base: int, default: int = 0) -> int:
+    """A whole number of SCL text; the default where there is none (``scl.check`` reports what is malformed)."""
+    try:
+        return int(text or "", base)
+    except ValueError:
+        return default
+
+
+def _milliseconds(text: str, default: int) -> int:
+    try:
+        return max(1, round(float(text)))
+    except (ValueError, OverflowError):
+        return default
