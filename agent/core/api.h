@@ -11,6 +11,7 @@
 typedef struct {
     uint32_t identifier;
     uint32_t length;
+    uint32_t mac_length;         /* octets of HMAC-SHA256 on the wire: 10, 16 or 32 */
     uint8_t secret[64];
 } core_key;
 

@@ -8,10 +8,11 @@ from enum import Enum, IntEnum
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A group key for HMAC-SHA256-128 (IEC 62351-6); at most 64 octets."""
+    """A group key for HMAC-SHA256-80, -128 or -256 (IEC 62351-6); 16 to 64 octets."""
 
     identifier: int
     secret: bytes
+    mac_octets: int = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-#define EXTENSION 27 /* version 1, TimeOfCurrentKey 4, TimeToNextKey 2, KeyID 4, MAC 16 */
+#define EXTENSION 11 /* version 1, TimeOfCurrentKey 4, TimeToNextKey 2, KeyID 4; then the MAC */
+
+static int is_mac_length(size_t length) { return length == 10 || length == 16 || length == 32; }
 
 typedef struct {
     const uint8_t *at, *end;
@@ -54,11 +56,12 @@ int frame_open_ethernet(const uint8_t *frame, size_t length, frame_view *view) {
     view->apdu_length = (size_t)(rest.at - view->apdu);
     if (rest.at == rest.end) return 0;
     const uint8_t *extension = rest.at;
-    if (!next_tlv(&rest, &tag, &value) || tag != 0x85 || value.end - value.at != EXTENSION || rest.at != rest.end) return -1;
-    if (value.at[0] != 1) return -1;
+    if (!next_tlv(&rest, &tag, &value) || tag != 0x85 || value.end - value.at < EXTENSION || rest.at != rest.end) return -1;
+    view->mac_length = (size_t)(value.end - value.at) - EXTENSION;
+    if (value.at[0] != 1 || !is_mac_length(view->mac_length)) return -1;
     view->secured = 1;
     view->key = frame_load32(value.at + 7);
-    view->mac = value.at + 11;
+    view->mac = value.at + EXTENSION;
     view->signed_from = p;
     view->signed_length = (size_t)(extension - p);
     return 0;
@@ -101,12 +104,9 @@ int frame_open_session(const uint8_t *datagram, size_t length, frame_view *view)
     if (end == length) return 0;
     if (datagram[end] != 0x85) return -1;
     size_t tail = length - end - 1;
-    if (tail == FRAME_MAC + 1 && datagram[end + 1] == FRAME_MAC)
-        view->mac = datagram + end + 2;
-    else if (tail == FRAME_MAC)
-        view->mac = datagram + end + 1;
-    else
-        return -1;
+    view->mac_length = tail >= 1 && datagram[end + 1] == tail - 1 ? tail - 1 : tail;
+    if (!is_mac_length(view->mac_length)) return -1;
+    view->mac = datagram + length - view->mac_length;
     view->secured = 1;
     view->signed_from = datagram;
     view->signed_length = end;
@@ -284,15 +284,17 @@ static int prepare_session(frame_form *form, const source_config *c) {
     if (c->authenticate) {
         form->signed_length = form->length;
         *end++ = 0x85;
-        *end++ = FRAME_MAC;
+        *end++ = (uint8_t)form->mac_length;
         form->mac_at = (size_t)(end - p);
-        form->length = form->mac_at + FRAME_MAC;
+        form->length = form->mac_at + form->mac_length;
     }
     return 0;
 }
 
 int frame_prepare(frame_form *form, const source_config *c) {
     memset(form, 0, sizeof *form);
+    form->mac_length = c->key.mac_length;
+    if (c->authenticate && !is_mac_length(form->mac_length)) return -1;
     if (c->asdus < 1 || c->asdus > FRAME_ASDUS || strlen(c->sv_id) > 64) return -1;
     if (c->transport == 2) return prepare_session(form, c);
     uint8_t *p = form->octets;
@@ -313,13 +315,13 @@ int frame_prepare(frame_form *form, const source_config *c) {
     form->signed_length = (size_t)(end - domain);
     if (c->authenticate) {
         *end++ = 0x85;
-        *end++ = EXTENSION;
+        *end++ = (uint8_t)(EXTENSION + form->mac_length);
         *end++ = 1;
         frame_store32(end, c->key_time);
         frame_store16(end + 4, c->key_next);
         frame_store32(end + 6, c->key.identifier);
         form->mac_at = (size_t)(end + 10 - form->octets);
-        end += 10 + FRAME_MAC;
+        end += EXTENSION - 1 + form->mac_length;
     }
     frame_store16(domain + 4, (uint16_t)(end - domain - 2));
     form->length = (size_t)(end - form->octets);
@@ -330,5 +332,5 @@ void frame_sign(frame_form *form, const hmac_key *key) {
     uint8_t mac[32];
     if (!form->mac_at) return;
     hmac_compute(key, form->octets + form->signed_at, form->signed_length, mac);
-    memcpy(form->octets + form->mac_at, mac, FRAME_MAC);
+    memcpy(form->octets + form->mac_at, mac, form->mac_length);
 }

@@ -10,7 +10,6 @@
 #include "sha256.h"
 
 #define FRAME_ASDUS 8
-#define FRAME_MAC 16      /* HMAC-SHA256-128 */
 #define FRAME_LIMIT 1500
 
 typedef struct {
@@ -35,6 +34,7 @@ typedef struct {
     const uint8_t *signed_from;
     size_t signed_length;
     const uint8_t *mac;
+    size_t mac_length;
     int asdus;
     frame_asdu asdu[FRAME_ASDUS];
 } frame_view;
@@ -53,6 +53,7 @@ typedef struct {
     size_t number_at;         /* session number, 0: none */
     size_t signed_at, mac_at; /* mac_at 0: not authenticated */
     size_t signed_length;
+    size_t mac_length;
 } frame_form;
 
 int frame_prepare(frame_form *form, const source_config *config);

@@ -1,4 +1,4 @@
-"""The one place that touches the compiled module's types: addresses and keys into C structs, errors out of C buffers."""
+"""The one place that fills the compiled module's structs: addresses, names and keys."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ def fill_text(target: Any, text: str) -> None:
 
 
 def fill_key(target: Any, key: Key) -> None:
+    if key.mac_octets not in (10, 16, 32):
+        raise ValueError(f"key {key.identifier}: a MAC of {key.mac_octets} octets is none of HMAC-SHA256")
     if not 16 <= len(key.secret) <= KEY_SIZE:
         raise ValueError(f"key {key.identifier}: 16 to {KEY_SIZE} octets, not {len(key.secret)}")
     target.identifier = key.identifier
     target.length = len(key.secret)
+    target.mac_length = key.mac_octets
     ffi.memmove(target.secret, key.secret, len(key.secret))
 
 

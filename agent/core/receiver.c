@@ -265,7 +265,7 @@ static int authentic(core_receiver *r, const frame_view *view) {
         for (int i = 0; i < r->config.key_count; i++)
             if (r->config.keys[i].identifier == view->key) {
                 hmac_compute(&r->keys[i], view->signed_from, view->signed_length, mac);
-                if (hmac_equal(mac, view->mac, FRAME_MAC)) return 1;
+                if (view->mac_length == r->config.keys[i].mac_length && hmac_equal(mac, view->mac, view->mac_length)) return 1;
                 r->counters.bad_mac++;
                 return 0;
             }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.config import Layer2, SvSourceConfig
-from agent.core.native import ERROR_SIZE, ffi, fill_key, fill_link, fill_text, lib, parse_mac
+from agent.core.native import ERROR_SIZE, ffi, fill_key, fill_link, fill_text, lib
 
 CHANNELS = 8
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.security.keys import ALGORITHMS
 from agent.station.config import AgentConfig
 from scl.topology import NeutralMode
 
@@ -37,7 +38,7 @@ def core(agent: AgentConfig) -> ProtectionCore | None:
             link=link,
             layout=Layout[agent.sv.layout],
             conf_rev=agent.sv.conf_rev,
-            keys=tuple(Key(key.identifier, key.secret) for key in agent.keys),
+            keys=tuple(Key(key.identifier, key.secret, ALGORITHMS[key.algorithm].size) for key in agent.keys),
             phase_pickup_a=device.phase_pickup_a,
             earth_pickup_a=device.earth_pickup_a,
             nominal_kv=agent.feeder.nominal_kv,

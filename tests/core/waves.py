@@ -117,7 +117,10 @@ def samples(
     turn = 2 * math.pi * frequency / rate
     shift = math.radians(inception_deg)
     root = math.sqrt(2)
-    dc = [root * (b * cmath.exp(1j * shift)).real - root * (a * cmath.exp(1j * shift)).real for b, a in zip(scene.before_i, scene.after_i, strict=True)]
+    dc = [
+        root * (b * cmath.exp(1j * shift)).real - root * (a * cmath.exp(1j * shift)).real
+        for b, a in zip(scene.before_i, scene.after_i, strict=True)
+    ]
     for n in range(-before, after):
         unit = cmath.exp(1j * (turn * n + shift))
         current: Sequence[complex] = scene.before_i if n < 0 else scene.after_i
