@@ -8,13 +8,16 @@ Pitfalls of the binding, and what this file does about each:
 - libiec61850's own server thread holds its model lock while it waits for the GIL in a callback, and an update that
   holds the GIL waits for that lock: so there is no server thread. The station process calls :meth:`MmsServer.poll`.
 - ``MmsValue`` made here must be deleted: values are updated through the typed functions, which make none.
-- The binding prints a line on standard error at each callback: the station process moves its own log elsewhere.
+- The binding prints a line on standard error at each callback: see :func:`quiet_library`.
 
 Plain TCP has no authentication: it is for laboratories, and only listens when an address was named.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -278,3 +281,15 @@ class _Execution:
         self.identifier = None
         self._iec.ControlAction_setAddCause(action, add_cause)
         return int(self._iec.CONTROL_RESULT_FAILED)
+
+
+def quiet_library() -> None:
+    """The MMS binding prints a line on descriptor 2 at each control callback: give it a descriptor of its own.
+
+    Python's ``sys.stderr`` keeps the real one under another number.
+    """
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    sys.stderr = os.fdopen(kept, "w", buffering=1)
+    faulthandler.enable(sys.stderr)

@@ -8,10 +8,12 @@ line of JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,55 @@ from agent.station import channel
 
 NAME = "agent.sock"
 LIMIT = 64 * 1024
+Reply = Callable[[dict[str, Any]], None]
 
 
 class NotRunningError(Exception):
     """No station process answers in this state directory."""
 
 
-def listen(directory: Path) -> socket.socket:
-    """The listening socket."""
-    return channel.listen(directory / NAME, socket.SOCK_STREAM)
+class Door:
+    """The listening side. ``serve(request, uid, reply)`` handles one request; it calls ``reply`` once, now or later."""
+
+    def __init__(self, directory: Path, serve: Callable[[dict[str, Any], int, Reply], None]) -> None:
+        self._path = directory / NAME
+        self._server = channel.listen(self._path, socket.SOCK_STREAM)
+        self._serve = serve
+
+    def fileno(self) -> int:
+        """Readable when somebody knocks; then call :meth:`accept`."""
+        return self._server.fileno()
+
+    def accept(self) -> None:
+        """Take one request in."""
+        try:
+            client, _ = self._server.accept()
+        except OSError:
+            return
+
+        def reply(answer: dict[str, Any]) -> None:
+            with contextlib.suppress(OSError):
+                client.settimeout(1.0)
+                client.sendall(json.dumps(answer).encode() + b"\n")
+            client.close()
+
+        uid = user_of(client)
+        if not permitted(uid):
+            reply({"error": "only root or the agent's own user"})
+            return
+        try:
+            client.settimeout(1.0)
+            request = json.loads(client.recv(LIMIT))
+            if not isinstance(request, dict):
+                raise ValueError("an object is needed")
+            self._serve(request, uid, reply)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reply({"error": f"not a request: {error}"})
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.close()
+        self._path.unlink(missing_ok=True)
 
 
 def user_of(connection: socket.socket) -> int:

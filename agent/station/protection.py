@@ -70,6 +70,7 @@ class Wire(Protocol):
     def timer(self, now: int, engine: Engine) -> None: ...
     @property
     def deadline(self) -> int | None: ...
+    def time_quality(self, good: bool) -> None: ...
     def numbers(self) -> dict[str, int]: ...
     def counters(self) -> dict[str, int]: ...
 
@@ -166,9 +167,10 @@ class Loop:
             self._watch(self._core.fileno(), self._on_core)
         for descriptor in self._wire.descriptors():
             self._watch(descriptor, self._on_frames)
-        if not self._time_good:
-            self._engine.time_quality(False, now)
         self._engine.start(now)
+        if not self._time_good:
+            self._wire.time_quality(False)
+            self._engine.time_quality(False, now)
         while self._running:
             self._turn()
             if self._engine.broken or self._errors > ERRORS_MAX:
@@ -227,9 +229,9 @@ class Loop:
         self._timer.arm(deadline)
 
     def _deadlines(self, now: int) -> None:
-        self._wire.timer(now, self._engine)
         self._refresh(now)
         self._engine.timer(now)
+        self._wire.timer(now, self._engine)
         if now >= self._poll_at or self._poll_at - now > POLL_US:
             self._poll_at = now + POLL_US
             if self._core is not None:
@@ -340,6 +342,7 @@ class Loop:
             case "command":
                 self._order(message, now)
             case "time":
+                self._wire.time_quality(bool(message["good"]))
                 self._engine.time_quality(bool(message["good"]), now)
             case "samples":
                 block = b"" if self._core is None else self._core.block(int(message["count"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agent.logic.messages import BreakerCommand, BreakerStatus, Measurement, Report
 from agent.station import plain
@@ -45,3 +45,30 @@ class Snapshot(NamedTuple):
 def decode(data: bytes) -> Snapshot:
     """What :meth:`Snapshot.encode` wrote; ValueError if it is anything else."""
     return plain.load(Snapshot, json.loads(data))
+
+
+def describe(snap: Snapshot, names: dict[int, str]) -> dict[str, Any]:
+    """A snapshot for ``flisr agent status``; ``names`` are the peers' devices by index."""
+    report = snap.report
+    heard = {peer.device for peer in snap.peers if peer.fresh}
+    return {
+        "snapshot_us": snap.t_us,
+        "position": snap.breaker.position.name.lower() if snap.breaker_fresh else "unknown",
+        "ready": report.ready,
+        "level": snap.measurement.level.name.lower(),
+        "locked_a": report.locked_a,
+        "locked_b": report.locked_b,
+        "latched": report.latched,
+        "tagged": report.tagged,
+        "failed": report.failed,
+        "automation": report.automation,
+        "live_a": report.live_a.name.lower(),
+        "live_b": report.live_b.name.lower(),
+        "p_kw": round(report.p_kw, 1),
+        "q_kvar": round(report.q_kvar, 1),
+        "peers": {names.get(peer.device, str(peer.device)): peer.fresh for peer in snap.peers},
+        "silent": [name for device, name in names.items() if device not in heard],
+        "numbers": snap.numbers,
+        "counters": snap.counters,
+        "limits": list(snap.limits),
+    }

@@ -12,7 +12,6 @@ import json
 import os
 import selectors
 import signal
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +24,9 @@ from agent.station import channel, local, plain, snapshot
 from agent.station.eventlog import EventLog
 from agent.station.latch import LatchFile, Restored
 from agent.station.numbers import NumberReserve
+from agent.station.orders import Orders
 from agent.station.recorder import SAMPLE_SIZE, Recorder
+from agent.station.snapshot import describe
 from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor, stop_running
 from agent.time.clock import TimeSource, TimeState, TimeWatch, now_us
 
@@ -33,23 +34,12 @@ if TYPE_CHECKING:
     from agent.mms.server import MmsServer
 
 TICK_S = 0.25
+LINK_GRACE_S = 0.5
 MMS_IDLE_S = 0.05
 MMS_BUSY_S = 0.01
 HANG_US = 2_000_000
 """A snapshot older than this: the protection process hangs."""
-ANSWER_S = 6.0
-LOCAL_ONLY = frozenset({CommandKind.RELEASE, CommandKind.UNTAG})
-"""Orders that are taken from the local door only, never from the network."""
 RECORD_SAMPLES = 14_000
-
-
-@dataclass(slots=True)
-class Pending:
-    """An order under way."""
-
-    until: float
-    client: socket.socket | None = None
-    result: CommandResult | None = None
 
 
 @dataclass(slots=True)
@@ -88,16 +78,16 @@ class Station:
         self._time = self._check_time()
         self._supervisor = Supervisor(directory, settings.digest, self._document, settings.module)
         self._selector = selectors.DefaultSelector()
-        self._door = local.listen(directory)
+        self._door = local.Door(directory, self._request)
         self._alarms: dict[str, str] = {}
-        self._orders: dict[int, Pending] = {}
-        self._serial = 0
+        self._orders = Orders(self._tell)
         self._snapshot: snapshot.Snapshot | None = None
         self._mms: MmsServer | None = None
         self._mms_at = 0.0
         self._tick_at = 0.0
         self._started = time.monotonic()
         self._running = True
+        self._link_lost = 0.0
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -109,7 +99,7 @@ class Station:
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._on_wake)
-        self._selector.register(self._door, selectors.EVENT_READ, self._on_door)
+        self._selector.register(self._door, selectors.EVENT_READ, self._door.accept)
         if not self._begin(replace):
             return 1
         self._open_mms()
@@ -170,8 +160,6 @@ class Station:
         if self._mms is not None:
             self._mms.close()
         self._door.close()
-        with contextlib.suppress(OSError):
-            (self._settings.directory / local.NAME).unlink()
         self._log.close()
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -186,6 +174,9 @@ class Station:
         for key, _mask in self._selector.select(max(0.0, wake - now)):
             key.data()
         now = time.monotonic()
+        if self._link_lost and now - self._link_lost > LINK_GRACE_S:
+            self._detach()
+            self._supervisor.retry_at = now
         if self._supervisor.attachment is None and now >= self._supervisor.retry_at and self._running:
             self._restart()
         if now >= self._tick_at:
@@ -197,11 +188,7 @@ class Station:
     def _tick(self, now: float) -> None:
         self._time_changed(self._check_time())
         self._on_bell()
-        for identifier, order in list(self._orders.items()):
-            if now > order.until:
-                self._answered(CommandResult(identifier, False, Refusal.UNHEALTHY, "no answer"))
-                if order.client is None:
-                    del self._orders[identifier]
+        self._orders.expire()
         snap = self._read_snapshot()
         if snap is not None:
             self._numbers.keep(snap.numbers)
@@ -280,18 +267,15 @@ class Station:
         except BlockingIOError:
             return
         if message is None:
-            # Replaced by another station process, or the other side is gone: its end is told by the pidfd.
+            # Mostly the process has ended, which its pidfd tells in a moment; else it gave us up: attach again.
             self._selector.unregister(attachment.link)
-            if attachment.alive():
-                self._say("another station process has taken over")
-                self._log.append("station_replaced", now_us(), {})
-                self._running = False
+            self._link_lost = time.monotonic()
             return
         match message.get("t"):
             case "latch":
                 self._write_latch(message)
             case "result":
-                self._answered(
+                self._orders.answered(
                     CommandResult(
                         int(message["id"]), bool(message["accepted"]), Refusal(message["refusal"]), str(message["text"])
                     )
@@ -324,9 +308,7 @@ class Station:
         if attachment is None:
             return
         self._on_bell()
-        for watched in (attachment.link, attachment.bell, attachment.end):
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(watched)
+        self._detach()
         pause = self._supervisor.lost()
         self._alarms["protection"] = "the protection process has ended"
         status = self._supervisor.exit_status()
@@ -335,81 +317,39 @@ class Station:
 
     def _restart(self) -> None:
         try:
-            self._supervisor.start()
+            found = self._supervisor.attach_or_start()
         except (OSError, OtherConfigurationError) as error:
             pause = self._supervisor.lost()
             self._log.append("start_failed", now_us(), {"why": str(error), "restart_in_s": pause})
             return
-        self._attached("restarted")
+        self._attached("attached to" if found else "restarted")
 
-    # --- orders ------------------------------------------------------------------------------------------------------
-
-    def _submit(self, kind: CommandKind, origin: str, is_local: bool, client: socket.socket | None) -> int:
-        """Hand an order to the gate; 0 if it cannot be reached."""
-        if kind in LOCAL_ONLY and not is_local:
-            return 0
-        # Never the number of a former station process: its answer might still be under way.
-        self._serial = max(self._serial + 1, time.monotonic_ns() // 1_000_000)
-        message = {"t": "command", "kind": int(kind), "id": self._serial, "origin": origin, "local": is_local}
-        if not self._tell(message):
-            return 0
-        self._orders[self._serial] = Pending(time.monotonic() + ANSWER_S, client)
-        return self._serial
-
-    def _answered(self, result: CommandResult) -> None:
-        order = self._orders.get(result.identifier)
-        if order is None:
+    def _detach(self) -> None:
+        """Let go of the protection process, dead or alive."""
+        self._link_lost = 0.0
+        attachment = self._supervisor.attachment
+        if attachment is None:
             return
-        order.result = result
-        if order.client is not None:
-            del self._orders[result.identifier]
-            refusal = result.refusal.name.lower()
-            answer = {"accepted": result.accepted, "refusal": refusal, "text": result.text}
-            self._reply(order.client, answer)
-
-    def _take_answer(self, identifier: int) -> CommandResult | None:
-        """For MMS: the answer, once."""
-        order = self._orders.get(identifier)
-        if order is None:
-            return CommandResult(identifier, False, Refusal.UNHEALTHY, "no answer")
-        if order.result is not None:
-            del self._orders[identifier]
-        return order.result
+        for watched in (attachment.link, attachment.bell, attachment.end):
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(watched)
+        self._supervisor.release()
 
     # --- the local door ----------------------------------------------------------------------------------------------
 
-    def _on_door(self) -> None:
-        try:
-            client, _ = self._door.accept()
-        except OSError:
-            return
-        uid = local.user_of(client)
-        if not local.permitted(uid):
-            self._log.append("refused_user", now_us(), {"uid": uid})
-            self._reply(client, {"error": "only root or the agent's own user"})
-            return
-        client.settimeout(1.0)
-        try:
-            request = json.loads(client.recv(local.LIMIT))
-            self._request(client, request, uid)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._reply(client, {"error": f"not a request: {error}"})
-
-    def _request(self, client: socket.socket, request: dict[str, Any], uid: int) -> None:
+    def _request(self, request: dict[str, Any], uid: int, reply: local.Reply) -> None:
         if request["op"] == "status":
-            self._reply(client, self.status())
+            reply(self.status())
             return
         if request["op"] != "command":
             raise ValueError(f"op {request['op']!r}")
-        kind = CommandKind[str(request["kind"])]
-        if self._submit(kind, f"local uid {uid}", True, client) == 0:
-            self._reply(client, {"accepted": False, "refusal": "unhealthy", "text": "the protection process is down"})
 
-    def _reply(self, client: socket.socket, answer: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            client.settimeout(1.0)
-            client.sendall(json.dumps(answer).encode() + b"\n")
-        client.close()
+        def done(result: CommandResult) -> None:
+            reply({"accepted": result.accepted, "refusal": result.refusal.name.lower(), "text": result.text})
+
+        kind = CommandKind[str(request["kind"])]
+        if self._orders.submit(kind, f"local uid {uid}", True, done) == 0:
+            reply({"accepted": False, "refusal": "unhealthy", "text": "the protection process is down"})
 
     def status(self) -> dict[str, Any]:
         """What ``flisr agent status`` shows."""
@@ -425,31 +365,8 @@ class Station:
             "mms": None if self._mms is None else self._mms.connections,
             "alarms": dict(self._alarms),
         }
-        if snap is None:
-            return state
-        report = snap.report
-        names = self._settings.peer_names
-        state.update(
-            snapshot_us=snap.t_us,
-            position=snap.breaker.position.name.lower() if snap.breaker_fresh else "unknown",
-            ready=report.ready,
-            level=snap.measurement.level.name.lower(),
-            locked_a=report.locked_a,
-            locked_b=report.locked_b,
-            latched=report.latched,
-            tagged=report.tagged,
-            failed=report.failed,
-            automation=report.automation,
-            live_a=report.live_a.name.lower(),
-            live_b=report.live_b.name.lower(),
-            p_kw=round(report.p_kw, 1),
-            q_kvar=round(report.q_kvar, 1),
-            peers={names.get(peer.device, str(peer.device)): peer.fresh for peer in snap.peers},
-            silent=[name for d, name in names.items() if not any(p.device == d and p.fresh for p in snap.peers)],
-            numbers=snap.numbers,
-            counters=snap.counters,
-            limits=list(snap.limits),
-        )
+        if snap is not None:
+            state.update(describe(snap, self._settings.peer_names))
         return state
 
     # --- MMS ---------------------------------------------------------------------------------------------------------
@@ -457,7 +374,7 @@ class Station:
     def _open_mms(self) -> None:
         if self._settings.mms_plain is None:
             return
-        from agent.mms.server import MmsServer
+        from agent.mms.server import MmsServer, quiet_library
 
         address, port = self._settings.mms_plain
         quiet_library()
@@ -465,8 +382,8 @@ class Station:
             self._settings.ied,
             self._settings.logical_device,
             self._settings.switch,
-            lambda kind, origin: self._submit(kind, origin, False, None),
-            self._take_answer,
+            lambda kind, origin: self._orders.submit(kind, origin, False),
+            self._orders.take,
         )
         try:
             server.listen(address, port)
@@ -500,18 +417,3 @@ class Station:
         while self._mms.failures:
             self._log.append("mms_error", now_us(), {"error": self._mms.failures.pop()})
         self._mms_at = now + (MMS_BUSY_S if self._mms.connections else MMS_IDLE_S)
-
-
-def quiet_library() -> None:
-    """The MMS binding prints a line on descriptor 2 at each control callback: give it a descriptor of its own.
-
-    Python's ``sys.stderr`` keeps the real one under another number.
-    """
-    import faulthandler
-    import sys
-
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    sys.stderr = os.fdopen(kept, "w", buffering=1)
-    faulthandler.enable(sys.stderr)

@@ -167,9 +167,7 @@ class Supervisor:
 
     def lost(self) -> float:
         """The process has ended: forget it, and return after how many seconds the next start is due."""
-        if self.attachment is not None:
-            self.attachment.close()
-            self.attachment = None
+        self.release()
         if self._child is not None:
             self._child.poll()
         if time.monotonic() - self._started > STEADY_S:
@@ -179,6 +177,12 @@ class Supervisor:
         self.restarts += 1
         self.retry_at = time.monotonic() + pause
         return pause
+
+    def release(self) -> None:
+        """Let go of the process; if it lives, it runs on."""
+        if self.attachment is not None:
+            self.attachment.close()
+            self.attachment = None
 
     def exit_status(self) -> int | None:
         """The status of a child that ended; None for one that was only attached to."""

@@ -56,6 +56,9 @@ class FakeWire:
             self.fired.append(now - self.deadline)
             self.deadline = None
 
+    def time_quality(self, good: bool) -> None:
+        self.time_good = good
+
     def numbers(self) -> dict[str, int]:
         return {"gcbFlisr": 4}
 

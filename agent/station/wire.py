@@ -1,0 +1,110 @@
+"""The agent's GOOSE traffic: a link, two publishers, a subscriber for each neighbour and one for the breaker's IED."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from agent.goose.dataset import command_data_set, report_data_set, status_data_set
+from agent.goose.endpoint import Endpoint, link_spec
+from agent.goose.link import Link, open_link
+from agent.goose.publisher import Publisher
+from agent.goose.subscriber import Subscriber
+from agent.logic.messages import BreakerCommand, Report
+from agent.security.frames import Algorithm, Key
+from agent.station.config import AgentConfig, KeyConfig
+from agent.station.engine import Engine
+
+BREAKER = -1
+_ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
+
+
+def key_of(config: KeyConfig) -> Key:
+    """A prepared key."""
+    return Key(config.identifier, _ALGORITHMS[config.algorithm], config.secret, config.group)
+
+
+class StationWire:
+    """See the module. Nothing here raises because of what a peer sends."""
+
+    def __init__(self, agent: AgentConfig, numbers: dict[str, int], link: Link | None = None) -> None:
+        """``numbers``: first stNum by control block name. ``link``: instead of the configured one (tests)."""
+        keys = tuple(key_of(key) for key in agent.keys)
+        if link is None:
+            streams = [peer.stream for peer in agent.reports_in] + [agent.status_in]
+            where = agent.link
+            link = open_link(link_spec(streams, where.station_bus, where.udp_port, where.udp_interface))
+        feeder = agent.feeder
+        reports = report_data_set(len(feeder.zones), len(feeder.devices))
+        source = link.address or bytes(6)
+        self._reports: Publisher[Report] = Publisher(
+            agent.report_out, reports, keys[0], source=source, first_st_num=numbers.get("gcbFlisr", 1)
+        )
+        self._orders: Publisher[BreakerCommand] = Publisher(
+            agent.order_out, command_data_set(), keys[0], source=source, first_st_num=numbers.get("gcbOper", 1)
+        )
+        self._device: dict[int, int] = {}
+        """Device index, or BREAKER, by the subscriber's identity."""
+        subscribers: list[Subscriber[Any]] = []
+        for peer in agent.reports_in:
+            subscribers.append(Subscriber(peer.stream, reports, keys))
+            self._device[id(subscribers[-1])] = peer.device
+        subscribers.append(Subscriber(agent.status_in, status_data_set(), keys))
+        self._device[id(subscribers[-1])] = BREAKER
+        self._endpoint = Endpoint(link, (self._orders, self._reports), subscribers)
+
+    def descriptors(self) -> list[int]:
+        """For epoll."""
+        return [self._endpoint.fileno()]
+
+    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> None:
+        """Take in what has come; the core's samples are read before the first accepted frame reaches the brain."""
+        del descriptor
+        news = [heard for heard in self._endpoint.receive() if heard.result.new]
+        if not news:
+            return
+        refresh(time.time_ns() // 1000)
+        for heard in news:
+            now = time.time_ns() // 1000
+            device = self._device[id(heard.subscriber)]
+            if device == BREAKER:
+                engine.breaker(heard.result.message, now)
+            else:
+                engine.peer(device, heard.result.message, now)
+
+    def operate(self, command: BreakerCommand, now: int) -> None:
+        """Order to the breaker's IED."""
+        self._endpoint.publish(self._orders, command, now)
+
+    def publish(self, report: Report, now: int) -> None:
+        """Report to the neighbours."""
+        self._endpoint.publish(self._reports, report, now)
+
+    def timer(self, now: int, engine: Engine) -> None:
+        """Retransmissions, and streams that fell silent."""
+        for silent in self._endpoint.timer(now):
+            device = self._device[id(silent.subscriber)]
+            if device == BREAKER:
+                engine.breaker_lost(now)
+            else:
+                engine.peer_lost(device, now)
+
+    @property
+    def deadline(self) -> int | None:
+        """The next retransmission or end of a time to live."""
+        return self._endpoint.deadline
+
+    def time_quality(self, good: bool) -> None:
+        """Whether our clock is synchronized: goes into our time stamps, and suspends the age check of others'."""
+        self._endpoint.time_quality(good)
+
+    def numbers(self) -> dict[str, int]:
+        """Last stNum of each control block."""
+        return {"gcbFlisr": self._reports.st_num, "gcbOper": self._orders.st_num}
+
+    def counters(self) -> dict[str, int]:
+        """Frames sent, accepted, and dropped by cause."""
+        counters = {f"goose_{name.replace('-', '_')}": n for name, n in self._endpoint.counters().items()}
+        counters["goose_unsent"] = getattr(self._endpoint.link, "unsent", 0)
+        return counters
