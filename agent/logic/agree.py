@@ -78,6 +78,8 @@ def _grantable(state: State, peer: int, request: Request, now: int) -> bool | No
 
 def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> bool:
     faulted = state.faulted()
+    if now < state.moved_at + generation_pause(state, request.zones):
+        return False
     for zone in mine:
         live = state.live_a if zone == state.zone_a else state.live_b
         if live is not Live.DEAD:
@@ -122,7 +124,8 @@ def _path_allows(state: State, peer: int, request: Request) -> bool:
         return False
     if request.kind is RequestKind.RECLOSE:
         return True  # the load was there before
-    p, q = flow_into(state, state.me, entered)
+    own_p, own_q = _flow_now(state, entered)
+    p, q = own_p, own_q
     for grant in state.grants.values():
         if grant.path:
             p, q = p + grant.request.p_kw, q + grant.request.q_kvar
@@ -137,8 +140,21 @@ def _path_allows(state: State, peer: int, request: Request) -> bool:
     if source < 0:
         return True
     out_p, out_q = source_output(state, above)
-    own_p, own_q = flow_into(state, state.me, entered)
-    return hypot(out_p - own_p + p, out_q - own_q + q) <= grid.feeder.sources[source].rated_kva
+    told_p, told_q = flow_into(state, state.me, entered)
+    return hypot(out_p - told_p + p, out_q - told_q + q) <= grid.feeder.sources[source].rated_kva
+
+
+def _flow_now(state: State, entered: int) -> tuple[float, float]:
+    """What we measure this moment (what we have published may be a second old)."""
+    sign = 1.0 if state.zone_b == entered else -1.0
+    return sign * state.measurement.p_kw, sign * state.measurement.q_kvar
+
+
+def generation_pause(state: State, zones: int) -> int:
+    """How long after the last switching beside these zones their being dead can be trusted."""
+    grid = state.grid
+    generation = any(zones >> zone & 1 and kva > 0.0 for zone, kva in enumerate(grid.der_kva))
+    return state.config.generation_wait if generation else 0
 
 
 def _open_for_return(state: State, peer: int, request: Request, now: int) -> None:

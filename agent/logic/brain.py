@@ -112,7 +112,7 @@ class Brain:
         old, state.status = state.status, status
         if not state.breaker_fresh or status.position is not old.position:
             state.breaker_fresh = True
-            state.steady_since = now
+            state.steady_since = state.moved_at = now
             state.emit("position", now, ("position", status.position.name))
         if state.grid.devices[state.me].merging_unit is None:
             observe.relay_flags(state, status, now)
@@ -255,7 +255,7 @@ class Brain:
         self._publish(now)
         if state.asking or state.grants or state.reservations:
             consider(state, now)
-            again = min(again, self._grants_deadline())
+            again = min(again, self._grants_deadline(now))
         again = min(again, lead.advance(state, now))
         self._publish(now)
         self._deadline = self._next(again, now)
@@ -269,10 +269,13 @@ class Brain:
         actions, state.actions = state.actions, []
         return actions
 
-    def _grants_deadline(self) -> int:
+    def _grants_deadline(self, now: int) -> int:
         state = self.state
+        trusted = state.moved_at + state.config.generation_wait
         times = [g.until for g in state.grants.values()]
         times += [r.until for r in state.reservations]
+        if state.asking and trusted > now:
+            times.append(trusted)
         return min(times, default=NEVER)
 
     def _next(self, again: int, now: int) -> int:

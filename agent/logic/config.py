@@ -35,6 +35,10 @@ class BrainConfig:
     """Silence after start: listen, and measure the load, before agreeing to anything."""
     settle: int = 15_000
     """A dead section must be dead, and the picture unchanged, this long before anyone asks to feed it."""
+    unsettled_wait: int = 1_000_000
+    """While positions, pick-ups or voltages around a dead section still move, planning waits, at most so long."""
+    generation_wait: int = 60_000
+    """A section with generation is dead only if it stays dead so long after the last switch beside it moved."""
     infeed_loss_wait: int = 300_000
     """The same when no fault explains it: the supply may come back by itself."""
     act_within: int = 250_000

@@ -8,7 +8,7 @@ idle ── dead healthy side, plan names us ──> asking ── all granted, 
 from __future__ import annotations
 
 from agent.logic import gate, isolate
-from agent.logic.agree import agreed
+from agent.logic.agree import agreed, generation_pause
 from agent.logic.grid import bits
 from agent.logic.messages import (
     CommandResult,
@@ -77,7 +77,10 @@ def _watch_request(state: State, now: int) -> int:
     done, missing = agreed(state)
     if done:
         dead = gate.dead_side(state)
+        trusted = state.moved_at + generation_pause(state, state.request.zones)
         if dead >= 0 and state.request.zones >> dead & 1:
+            if now < trusted:
+                return trusted
             _order(state, now)
             return isolate.close_deadline(state)
     deadline = state.request_since + state.config.act_within
@@ -158,14 +161,18 @@ def _restore(state: State, now: int) -> int:
     due = max(state.retry_at, state.dead_since + _patience(state, dead))
     if now < due:
         return due
-    if pending_claim(state) or state.planned == state.version:
+    limit = state.dead_since + state.config.unsettled_wait
+    key = 2 * state.version + (now >= limit)
+    if pending_claim(state) or state.planned == key:
         return NEVER
-    state.planned = state.version
+    state.planned = key
     result = plan(state, state.known)
     if result.dark != state.dark:
         state.dark = result.dark
         names = state.grid.feeder.zones
         state.emit("dark", now, *((names[zone].name, why) for zone, why in result.dark))
+    if result.unsettled and now < limit and result.unsettled & _dead_area(state, dead):
+        return limit
     for feed in result.feeds:
         if feed.root == state.me:
             first = _first_part(state, feed, dead)
@@ -198,20 +205,23 @@ def _first_part(state: State, feed: Feed, dead: int) -> tuple[int, tuple[float, 
 
 def _patience(state: State, dead: int) -> int:
     """A fault that explains the outage: settle only; otherwise the supply may come back by itself."""
-    grid = state.grid
-    faulted = state.faulted()
-    if faulted:
-        seen = 1 << dead
-        queue = [dead]
-        for zone in queue:
-            for device in grid.zone_devices[zone]:
-                far = grid.other(device, zone)
-                if faulted >> far & 1:
-                    return state.config.settle
-                if not seen >> far & 1 and zone_live(state, far) is not Live.LIVE:
-                    seen |= 1 << far
-                    queue.append(far)
+    if state.faulted() & _dead_area(state, dead):
+        return state.config.settle
     return state.config.infeed_loss_wait
+
+
+def _dead_area(state: State, dead: int) -> int:
+    """All zones around ``dead`` that are not live, through open and closed devices alike."""
+    grid = state.grid
+    seen = 1 << dead
+    queue = [dead]
+    for zone in queue:
+        for device in grid.zone_devices[zone]:
+            far = grid.other(device, zone)
+            if not seen >> far & 1 and zone_live(state, far) is not Live.LIVE:
+                seen |= 1 << far
+                queue.append(far)
+    return seen
 
 
 def pending_claim(state: State) -> bool:

@@ -52,7 +52,7 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
         if level is Level.PICKUP and before is not Level.PICKUP:
             picked_up(state, now)
     elif before in (Level.START, Level.PICKUP):
-        state.steady_since = now
+        state.steady_since = state.moved_at = now
         state.backup_at = NEVER
         state.emit("dropoff", now, ("end_us", new.end_us))
     if level is Level.BLIND and before is not Level.BLIND:

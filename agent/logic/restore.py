@@ -30,10 +30,11 @@ class Feed(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What can be fed, and why the rest stays dark."""
+    """What can be fed, and why the rest stays dark; ``unsettled``: dead zones that may look different in a moment."""
 
     feeds: tuple[Feed, ...]
     dark: tuple[tuple[int, str], ...]
+    unsettled: int
 
 
 class Supply(NamedTuple):
@@ -84,6 +85,7 @@ class Search:
         self.held = 0 if allow_held else state.held
         self.grid = state.grid
         self.dark: dict[int, str] = {}
+        self.unsettled = 0
         self.need: dict[int, tuple[float, float]] = {}
         self.healthy = self._healthy(known)
         self.supplies = self._supplies() if self.healthy else []
@@ -100,32 +102,34 @@ class Search:
         for zone in range(len(grid.zone_devices)):
             if excluded >> zone & 1 or zone_live(state, zone) is not Live.DEAD:
                 continue
-            reason = self._obstacle(zone)
+            reason, moving = self._obstacle(zone)
             if reason:
                 self.dark[zone] = reason
+                self.unsettled |= moving << zone
             else:
                 healthy |= 1 << zone
                 self.need[zone] = demand(state, zone, known)
         return self._separable(healthy)
 
-    def _obstacle(self, zone: int) -> str:
+    def _obstacle(self, zone: int) -> tuple[str, bool]:
+        """Why the zone cannot be planned for, and whether that may pass in a moment."""
         state = self.state
         for device in self.grid.zone_devices[zone]:
             if device == state.me:
                 if state.active:
-                    return "fault current present"
+                    return "fault current present", True
                 continue
             report = state.peers[device]
             name = self.grid.devices[device].name
             if report is None or not state.fresh[device]:
-                return f"agent of {name} silent"
+                return f"agent of {name} silent", False
             if not report.ready:
-                return f"agent of {name} not ready"
+                return f"agent of {name} not ready", False
             if report.position not in (Position.OPEN, Position.CLOSED):
-                return f"position of {name} not known"
+                return f"position of {name} not known", True
             if report.level in (Level.START, Level.PICKUP):
-                return f"fault current at {name}"
-        return ""
+                return f"fault current at {name}", True
+        return "", False
 
     def _separable(self, healthy: int) -> int:
         """Drop zones that cannot be cut from a faulted or unknown neighbour; repeat until nothing changes."""
@@ -143,10 +147,12 @@ class Search:
                     stuck = report is None or report.failed or device_local(state, device)
                     if bad >> far & 1:
                         reason = f"{grid.devices[device].name} does not isolate it from a fault"
+                        self.unsettled |= (report is not None and not report.failed) << zone
                     elif stuck:
                         reason = f"{grid.devices[device].name} cannot be opened"
                     elif zone_live(state, far) is Live.LIVE:
                         reason = "voltage is still settling"
+                        self.unsettled |= 1 << zone
                     else:
                         continue
                     self.dark[zone] = reason
@@ -181,7 +187,7 @@ class Search:
             fed |= feed.zones
         for zone in bits(self.healthy & ~fed):
             self.dark.setdefault(zone, "no supply with capacity" if self.supplies else "no live supply next to it")
-        return Plan(self.best, tuple(sorted(self.dark.items())))
+        return Plan(self.best, tuple(sorted(self.dark.items())), self.unsettled)
 
     def _value(self, feeds: tuple[Feed, ...]) -> tuple[float, ...]:
         kw = [0.0, 0.0, 0.0]

@@ -137,6 +137,8 @@ class State:
         self.load_p = 0.0
         self.load_q = 0.0
         self.steady_since = 0
+        self.moved_at = 0
+        """Last change of position, or end of an episode."""
         self.load_at = NEVER
         self.latch_retry = NEVER
 
