@@ -1,0 +1,94 @@
+/* Mutilated frames into the receiver, built with the address and undefined-behaviour sanitizers by test_sanitizers.py.
+   Every frame lies at the end of its own allocation, so that one octet too far is seen. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+
+static uint64_t state = 88172645463325252ull;
+
+static uint32_t dice(uint32_t below) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 11) % below;
+}
+
+static core_receiver *receiver(int transport, int keys, int asdus) {
+    core_config c = {.transport = transport, .appid = 0x4001, .asdus = (uint16_t)asdus, .rate = asdus == 2 ? 4800 : 4000};
+    char error[160];
+    c.frequency = 50;
+    c.blind_after_us = 20000;
+    c.maximum_age_us = 1 << 30;
+    c.key_count = keys;
+    c.keys[0] = (core_key){.identifier = 7, .length = 16, .mac_length = 16};
+    c.current_scale = 0.001;
+    c.voltage_scale = 0.01;
+    c.phase_pickup_a = 600;
+    c.earth_pickup_a = 120;
+    c.start_factor = 0.8;
+    c.reset_factor = 0.95;
+    c.zero_current_a = 12;
+    c.second_harmonic = 0.18;
+    c.nominal_v = 10000;
+    strcpy(c.sv_id, "MU1");
+    core_receiver *r = core_open(&c, error, sizeof error);
+    if (!r) puts(error), exit(1);
+    return r;
+}
+
+static core_source *source(int transport, int keys, int asdus) {
+    source_config c = {.transport = transport, .vlan = -1, .appid = 0x4001, .rate = asdus == 2 ? 4800 : 4000};
+    char error[160];
+    c.asdus = asdus;
+    c.frequency = 50;
+    c.tick_us = 500;
+    c.delay_us = 1000;
+    c.optional = asdus == 2;
+    c.reference_time = keys;
+    c.authenticate = keys;
+    c.key = (core_key){.identifier = 7, .length = 16, .mac_length = 16};
+    c.current_scale = 0.001;
+    c.voltage_scale = 0.01;
+    c.current_noise_a = 1e5; /* every sample a fault, every few a saturated count */
+    c.voltage_noise_v = 1e5;
+    c.seed = 3;
+    strcpy(c.sv_id, "MU1");
+    core_source *s = source_open(&c, error, sizeof error);
+    if (!s) puts(error), exit(1);
+    return s;
+}
+
+int main(int count, char **arguments) {
+    int rounds = count > 1 ? atoi(arguments[1]) : 10000;
+    uint64_t taken = 0;
+    for (int kind = 0; kind < 8; kind++) {
+        int transport = kind & 1 ? 2 : 0, keys = kind >> 1 & 1, asdus = 1 + (kind >> 2);
+        core_source *s = source(transport, keys, asdus);
+        core_receiver *r = receiver(transport, keys, asdus);
+        int rate = asdus == 2 ? 4800 : 4000;
+        uint8_t octets[1600];
+        for (int n = 0; n < rounds; n++) {
+            int64_t second = 1700000000 + (int64_t)n * asdus / rate;
+            int sample = (int)((int64_t)n * asdus % rate);
+            size_t length = (size_t)source_frame(s, second, sample, octets, sizeof octets);
+            int changes = dice(3) ? 0 : 1 + (int)dice(6);
+            for (int i = 0; i < changes; i++) octets[dice((uint32_t)length)] = dice(4) ? (uint8_t)dice(256) : 0xFF;
+            if (!dice(9)) length = dice((uint32_t)length + 1);
+            uint8_t *exact = malloc(length ? length : 1);
+            memcpy(exact, octets, length);
+            taken += (uint64_t)core_frame(r, exact, (int64_t)length, second * 1000000 + (int64_t)sample * 1000000 / rate + 1000);
+            free(exact);
+            if (!dice(200)) core_quiet(r, second * 1000000 + 500000);
+        }
+        static int64_t times[4000], next;
+        static int32_t values[4000 * CORE_CHANNELS];
+        core_samples(r, dice(1000), times, values, 4000, &next);
+        core_close(r);
+        source_close(s);
+    }
+    printf("%llu taken\n", (unsigned long long)taken);
+    return taken > (uint64_t)rounds ? 0 : 1;
+}
