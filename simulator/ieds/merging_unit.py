@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = wiring.parser("merging_unit", "Publishes the Sampled Values of one device.")
     parser.add_argument("--noise-a", type=float, default=0.2, help="standard deviation of a current sample, A")
     parser.add_argument("--noise-v", type=float, default=3.0, help="standard deviation of a voltage sample, V")
-    parser.add_argument("--priority", type=int, default=0, help="SCHED_FIFO priority of the sending thread")
+    parser.add_argument("--priority", type=int, default=40, help="SCHED_FIFO of the sending thread, if allowed")
     parsed = parser.parse_args(arguments)
     options = wiring.options(parsed)
     try:

@@ -9,6 +9,7 @@ the waves before its samples are due; what a breaker's cabinet feels is told at 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import heapq
 import json
@@ -35,7 +36,9 @@ from simulator.plant.story import Instrument, Story, StoryError, parse_event
 from simulator.plant.story import read as read_story
 from simulator.plant.waves import Waves
 
-LOOKAHEAD_US = 2000
+LOOKAHEAD_US = 5000
+PRIORITY = 30
+"""SCHED_FIFO, where allowed: below every agent's protection."""
 LEAD_US = 100_000
 """A start barrier without a time lies this far ahead."""
 
@@ -259,6 +262,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with Path(options.truth).open("w", encoding="utf-8") as truth:
             server = PlantServer(feeder, story, endpoint, truth, utc_us())
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
             gc.collect()
             gc.freeze()
             print("ready", flush=True)

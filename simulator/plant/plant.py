@@ -103,9 +103,13 @@ class Plant:
         return self._queue[0][0] if self._queue else None
 
     def step(self, event: PlantEvent, now_us: int) -> list[Effect]:
-        """Let time pass to ``now_us``, apply the event, return everything that followed."""
+        """Let time pass to ``now_us``, apply the event, return everything that followed.
+
+        A coil order may lie before what was advanced to, by less than an operating time: it acts later anyhow.
+        """
         effects = self.advance(now_us)
-        self._apply(event, max(now_us, self.now_us))
+        ordered = isinstance(event, events.OpenDevice | events.CloseDevice)
+        self._apply(event, now_us if ordered else max(now_us, self.now_us))
         return effects + self.advance(now_us)
 
     def advance(self, until_us: int) -> list[Effect]:

@@ -20,8 +20,8 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 CHANNELS = 8
 ROOT2 = float(np.sqrt(2.0))
 ZERO_STEP_US = 100
-CHOPPED_A = 1.0
-"""An arc of less than this goes out at once."""
+CHOPPED_A = 8.0
+"""An arc of less than this goes out at once (vacuum chops some amperes)."""
 ZERO_SEARCH_US = 200_000
 """A current whose d.c. offset hides every zero for longer than this is taken as cut."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from radial_feeder import radial
 
@@ -17,10 +19,11 @@ START = 1_800_000_000_000_000
 MS = 1000
 
 
-@pytest.mark.parametrize("layout", [Layout.LE80_50, Layout.F4800_50])
+@pytest.mark.parametrize("layout", list(Layout))
 def test_samples_are_the_plants_instantaneous_values(layout: Layout) -> None:
     """Calm, fault with offset, interruption, energisation with inrush: within a count of rounding."""
-    plant = Plant(radial(loads=(Load("H", "n4", 2, 600.0, 200.0),)), START, PlantOptions(scatter_us=0))
+    feeder = replace(radial(loads=(Load("H", "n4", 2, 600.0, 200.0),)), frequency_hz=float(layout.frequency))
+    plant = Plant(feeder, START, PlantOptions(scatter_us=0))
     source = SvSource(SvSourceConfig("R_MU", 0x4001, layout=layout))
     story = [
         (0, StrikeFault(Fault("f", "L2", "bcg", duration_ms=120.0), angle_deg=10.0)),
