@@ -10,10 +10,11 @@ from pathlib import Path
 
 from scl.assemble import NOWHERE, Network, assemble
 from scl.block import Document
+from scl.check import refuse
 from scl.model import Equipment, LNodeRef, Model
 from scl.modelling import model_of
 from scl.primary_graph import Graph, graph_of, is_load_break, logical_node
-from scl.problem import Problem, SclError, Severity, has_errors
+from scl.problem import Problem
 from scl.ratings import Ratings
 from scl.read import parse
 from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
@@ -27,15 +28,7 @@ LBS_BREAKING_A = 630.0
 
 def read(scd_path: str | Path, ratings_path: str | Path | None = None) -> Scheme:
     """The scheme of an SCD; SclError with everything that is wrong in the file or its ratings."""
-    from scl.check import check_model
-
-    model = model_of(parse(scd_path))
-    graph = graph_of(model)
-    problems = check_model(model, graph)
-    if has_errors(problems):
-        raise SclError(scd_path, problems)
-    if not graph.devices:
-        raise SclError(scd_path, [Problem(1, Severity.ERROR, "no-device", "no switching device: there is no feeder")])
+    model, graph = refuse(scd_path)
     ratings = Path(ratings_path) if ratings_path is not None else ratings_beside(scd_path)
     feeder = feeder_of(model, graph, ratings)
     return Scheme(feeder, ied_wires(model, feeder))

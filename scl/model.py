@@ -44,6 +44,8 @@ class DataSet:
     name: str
     line: int
     members: list[Fcda]
+    places: frozenset[tuple[str, ...]] = frozenset()
+    """(LD, prefix, class, instance, DO, DA) of each member, to find one quickly."""
 
 
 @dataclass(slots=True)

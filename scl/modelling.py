@@ -89,7 +89,9 @@ def _logical_node(node: etree._Element, ld_inst: str) -> LogicalNode:
     ln = LogicalNode(line_of(node), (node.get("prefix", ""), ln_class, node.get("inst", "")), node.get("lnType", ""))
     for part in children(node, "DataSet"):
         name = part.get("name", "")
-        ln.data_sets.setdefault(name, DataSet(name, line_of(part), [_fcda(fcda) for fcda in children(part, "FCDA")]))
+        members = [_fcda(fcda) for fcda in children(part, "FCDA")]
+        places = frozenset(tuple(member[1:7]) for member in members)
+        ln.data_sets.setdefault(name, DataSet(name, line_of(part), members, places))
     for part in children(node, "ReportControl", "LogControl"):
         ln.reports.append((line_of(part), part.get("name", ""), part.get("datSet", "")))
     for part in children(node, "GSEControl", "SampledValueControl"):
