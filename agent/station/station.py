@@ -28,7 +28,7 @@ from agent.station.orders import Orders
 from agent.station.recorder import SAMPLE_SIZE, Recorder
 from agent.station.snapshot import describe
 from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor, stop_running
-from agent.time.clock import TimeSource, TimeState, TimeWatch, now_us
+from agent.time.clock import TimeSource, TimeState, TimeWatch, both_clocks_us, now_us
 
 if TYPE_CHECKING:
     from agent.mms.server import MmsServer
@@ -197,7 +197,7 @@ class Station:
             self._tell({"t": "samples", "count": RECORD_SAMPLES})
 
     def _check_time(self) -> TimeState:
-        return self._time_watch.check(now_us(), time.monotonic_ns() // 1000)
+        return self._time_watch.check(*both_clocks_us())
 
     def _time_changed(self, state: TimeState) -> None:
         old, self._time = self._time, state

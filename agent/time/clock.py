@@ -16,6 +16,7 @@ STA_UNSYNC = 0x0040
 TIME_ERROR = 5
 STEP_LIMIT_US = 1_000
 STEADY_US = 10_000_000
+READ_LIMIT_NS = 100_000
 MAX_ERROR_US = 1_000
 """Largest error the kernel may estimate before differences of sample times mean little to the zone decision."""
 
@@ -23,6 +24,17 @@ MAX_ERROR_US = 1_000
 def now_us() -> int:
     """UTC in microseconds since the epoch (CLOCK_REALTIME)."""
     return time.time_ns() // 1000
+
+
+def both_clocks_us() -> tuple[int, int]:
+    """CLOCK_REALTIME and CLOCK_MONOTONIC of one moment: read again while something else ran in between."""
+    for _ in range(20):
+        before = time.monotonic_ns()
+        realtime = time.time_ns()
+        after = time.monotonic_ns()
+        if after - before < READ_LIMIT_NS:
+            break
+    return realtime // 1000, (before + after) // 2000
 
 
 class TimeSource(StrEnum):
@@ -80,7 +92,7 @@ class TimeWatch:
         self._bad_until = 0
 
     def check(self, realtime_us: int, monotonic_us: int) -> TimeState:
-        """The quality now. Both clocks are read by the caller, as close together as it can."""
+        """The quality now. Both clocks come from :func:`both_clocks_us`."""
         offset = realtime_us - monotonic_us
         if self._offset is not None and abs(offset - self._offset) > STEP_LIMIT_US:
             self._bad_until = monotonic_us + STEADY_US
@@ -90,3 +102,17 @@ class TimeWatch:
         if self._source is TimeSource.TRUSTED:
             return TimeState(True, "trusted by configuration", 0)
         return kernel_state()
+
+
+def read_clocks() -> tuple[int, int]:
+    """(UTC, monotonic) microseconds read as one: a pair with a preemption between the readings is read again."""
+    best, pair = 1 << 62, (0, 0)
+    for _ in range(20):
+        before = time.monotonic_ns()
+        realtime = time.time_ns()
+        after = time.monotonic_ns()
+        if after - before < best:
+            best, pair = after - before, (realtime // 1000, (before + after) // 2000)
+        if best < 100_000:
+            break
+    return pair
