@@ -140,7 +140,8 @@ class Brain:
             state.version += 1
             if report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
                 for zone in state.grid.sides[peer]:
-                    observe.remember_demand(state, zone)
+                    observe.remember_demand(state, zone, now)
+                self._deadline = min(self._deadline, state.adopt_at)
             return []
         first = old is None
         if not state.fresh[peer]:
@@ -154,7 +155,7 @@ class Brain:
             observe.answer(state, peer, report)
         if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
             for zone in state.grid.sides[peer]:
-                observe.remember_demand(state, zone)
+                observe.remember_demand(state, zone, now)
         return self._finish(now)
 
     def peer_lost(self, peer: int, now: int) -> list[Action]:
@@ -249,6 +250,10 @@ class Brain:
             verdict.backup(state, now)
         if state.claim_zones and not state.claim_final:
             again = min(again, verdict.pending(state, now))
+        if now >= state.adopt_at:
+            observe.adopt_demand(state, now)
+        if now >= state.explain_at:
+            lead.explain(state, now)
         if now >= state.latch_retry:
             state.latch_retry = NEVER
             isolate.latch(state)
@@ -280,7 +285,9 @@ class Brain:
 
     def _next(self, again: int, now: int) -> int:
         state = self.state
-        due = min(again, state.backup_at, state.load_at, state.latch_retry, state.tell_at)
+        due = min(
+            again, state.backup_at, state.load_at, state.latch_retry, state.tell_at, state.adopt_at, state.explain_at
+        )
         if state.ready_at and state.breaker_fresh and state.load_at == NEVER:
             due = min(due, state.ready_at)
         if state.trip:
@@ -324,8 +331,8 @@ class Brain:
         report = Report._make((*content[:5], state.upto, peak, *content[5:]))
         state.last_report = report
         if told is None or report.p_kw != told.p_kw or report.q_kvar != told.q_kvar or report.ready is not told.ready:
-            observe.remember_demand(state, state.zone_a)
-            observe.remember_demand(state, state.zone_b)
+            observe.remember_demand(state, state.zone_a, now)
+            observe.remember_demand(state, state.zone_b, now)
         state.version += 1
         state.actions.append(Publish(report))
 

@@ -45,6 +45,8 @@ class BrainConfig:
     """A request is carried out within this time of being made or given up …"""
     lease: int = 1_200_000
     """… and a grant binds this long if its request is never withdrawn: longer than act + close + transfer."""
+    explain: int = 2_000_000
+    """A section dark for so long, with no plan for it, is explained on the record."""
     retry: int = 400_000
     """Pause after a request that was not agreed; grows with each attempt."""
     close_validity: int = 100_000
@@ -53,7 +55,7 @@ class BrainConfig:
     """On top of the rated closing time before a close counts as failed."""
     onto_fault_window: int = 300_000
     """Pick-up within this time of our own close trips at once."""
-    reservation_hold: int = 2_500_000
+    reservation_hold: int = 500_000
     """Capacity stays reserved so long after the request is done: until measured flow contains it."""
     reclose_reset: int = 600_000
     """After a reclose shot without pick-up for so long the fault was temporary."""

@@ -167,10 +167,7 @@ def _restore(state: State, now: int) -> int:
         return NEVER
     state.planned = key
     result = plan(state, state.known)
-    if result.dark != state.dark:
-        state.dark = result.dark
-        names = state.grid.feeder.zones
-        state.emit("dark", now, *((names[zone].name, why) for zone, why in result.dark))
+    _say_dark(state, result.dark, now)
     if result.unsettled and now < limit and result.unsettled & _dead_area(state, dead):
         return limit
     for feed in result.feeds:
@@ -179,6 +176,20 @@ def _restore(state: State, now: int) -> int:
             ask(state, RequestKind.RESTORE, *first, now)
             return now + state.config.act_within
     return NEVER
+
+
+def _say_dark(state: State, dark: tuple[tuple[int, str], ...], now: int) -> None:
+    if dark != state.dark:
+        state.dark = dark
+        names = state.grid.feeder.zones
+        state.emit("dark", now, *((names[zone].name, why) for zone, why in dark))
+
+
+def explain(state: State, now: int) -> None:
+    """A section beside us has been dark for long: say why, whether or not the plan needs our device."""
+    state.explain_at = NEVER
+    if Live.DEAD in (state.live_a, state.live_b):
+        _say_dark(state, plan(state, state.known).dark, now)
 
 
 def _first_part(state: State, feed: Feed, dead: int) -> tuple[int, tuple[float, float], int]:

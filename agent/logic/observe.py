@@ -8,10 +8,11 @@ from agent.logic.messages import BreakerStatus, Direction, Level, Live, Measurem
 from agent.logic.picture import feed_path, metered, zone_live
 from agent.logic.state import NEVER, State
 
-LOAD_STEADY = 500_000
-"""Load is published when position, voltage and pick-up have been steady this long …"""
-LOAD_LASTS = 1_000_000
-"""… and, once an agent is ready, the change of load itself has lasted this long."""
+LOAD_STEADY = 150_000
+"""Load is published when position, voltage and pick-up have been steady this long."""
+DEMAND_LASTS = 1_000_000
+"""A zone's demand is remembered when it has been so for this long with the zone fed from a source: generation may keep
+an island alive for a while before it gives up, and that is not what the zone needs."""
 
 
 def relay_flags(state: State, status: BreakerStatus, now: int) -> None:
@@ -112,25 +113,46 @@ def follow_load(state: State, now: int) -> None:
     if abs(p - state.load_p) + abs(q - state.load_q) <= 2.0 + 0.02 * abs(state.load_p):
         state.load_at = NEVER
         return
-    if state.load_at == NEVER or now < state.steady_since + LOAD_STEADY:
-        # A change counts when it has lasted: generation may keep an island alive for a while before it gives up.
-        state.load_at = max(now, state.steady_since) + (LOAD_LASTS if state.ready else LOAD_STEADY)
-    if now >= state.load_at:
-        state.load_at = NEVER
-        state.load_p, state.load_q = p, q
+    due = state.steady_since + LOAD_STEADY
+    if now < due:
+        state.load_at = due
+        return
+    state.load_at = NEVER
+    state.load_p, state.load_q = p, q
 
 
-def remember_demand(state: State, zone: int) -> None:
+def remember_demand(state: State, zone: int, now: int) -> None:
     """A zone's demand is what flows into it while it is live and quiet."""
+    net = _demand_now(state, zone)
+    if net is None:
+        return
+    if zone not in state.known:
+        state.known[zone] = net
+    elif net != state.known[zone]:
+        state.candidates[zone] = (now + DEMAND_LASTS, net)
+        state.adopt_at = min(state.adopt_at, now + DEMAND_LASTS)
+    else:
+        state.candidates.pop(zone, None)
+
+
+def adopt_demand(state: State, now: int) -> None:
+    """Remember what has lasted."""
+    for zone, (due, net) in list(state.candidates.items()):
+        if now >= due:
+            del state.candidates[zone]
+            if _demand_now(state, zone) == net:
+                state.known[zone] = net
+    state.adopt_at = min((due for due, _ in state.candidates.values()), default=NEVER)
+
+
+def _demand_now(state: State, zone: int) -> tuple[float, float] | None:
     if state.active or zone_live(state, zone) is not Live.LIVE or feed_path(state, zone) is None:
-        return  # also an island that generation keeps alive
+        return None
     for device in state.grid.zone_devices[zone]:
         report = state.peers[device]
         if report is not None and report.level in (Level.START, Level.PICKUP):
-            return
-    net = metered(state, zone)
-    if net is not None:
-        state.known[zone] = net
+            return None
+    return metered(state, zone)
 
 
 def answer(state: State, peer: int, report: Report) -> None:

@@ -134,6 +134,11 @@ class State:
         self.dark: tuple[tuple[int, str], ...] = ()
         self.known: dict[int, tuple[float, float]] = {}
         """Net demand of each zone when it was last live and quiet: P kW, Q kvar."""
+        self.candidates: dict[int, tuple[int, tuple[float, float]]] = {}
+        """What it may become, and when."""
+        self.adopt_at = NEVER
+        self.explain_at = NEVER
+        """When to say why a section beside us is still dark, if nobody is about to feed it."""
         self.load_p = 0.0
         self.load_q = 0.0
         self.steady_since = 0
