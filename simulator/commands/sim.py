@@ -106,13 +106,14 @@ def solve(
 
     FEEDER is an SCD file or a drawing (.yaml).
     """
+    from scl.problem import SclError
     from simulator.ieds.feeder import read_feeder
     from simulator.plant.solved import solved
 
     try:
         read = read_feeder(feeder, ratings)
         result = solved(read, [_fault(text, k) for k, text in enumerate(faults, 1)], set(opened), set(closed))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, SclError) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps(result))

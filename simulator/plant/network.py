@@ -11,6 +11,7 @@ behind a reactance, an inverter a positive-sequence current of at most 1.2 pu. A
 
 from __future__ import annotations
 
+import cmath
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from simulator.plant.sequence import POSITIVE, Complex, Index, Real, phase_block
 LEAK_S = 1e-9
 """Insulation of every phase node to earth; keeps the potential of a floating conductor defined."""
 INVERTER_LIMIT_PU = 1.2
+UNDAMPED = 8
+"""Steps of the inverters' fixed point before it is damped."""
 MACHINE_XSS_PU = 0.2
 CACHE_SIZE = 64
 
@@ -324,28 +327,35 @@ class Network:
         self, running: list[int], states: Sequence[DerState], open_v: Complex, mutual: Complex
     ) -> tuple[Complex, bool]:
         """Positive-sequence currents of the inverters: constant power up to the current limit, by fixed point."""
-        limit = np.array(
-            [INVERTER_LIMIT_PU * self.feeder.ders[i].rated_kva * 1e3 / (3 * self.phase_voltage) for i in running]
-        )
-        power = np.array([states[i].power_va for i in running]) / 3
-        held = np.array([np.nan if (a := states[i].angle_rad) is None else a for i in running])
-        follows = np.isnan(held)
-        hold = np.exp(1j * np.where(follows, 0.0, held))
-        amps = np.zeros(len(running), dtype=complex)
+        count = range(len(running))
+        unit = INVERTER_LIMIT_PU * 1e3 / (3 * self.phase_voltage)
+        limit = [unit * self.feeder.ders[i].rated_kva for i in running]
+        power = [(states[i].power_va / 3).conjugate() for i in running]
+        hold = [None if (a := states[i].angle_rad) is None else cmath.exp(1j * a) for i in running]
+        least, most = 1e-3 * self.phase_voltage, INVERTER_LIMIT_PU * self.phase_voltage
+        own: list[complex] = open_v.tolist()
+        matrix: list[list[complex]] = mutual.tolist()
+        amps = [0j] * len(running)
+        change = 1.0
         for step in range(80):
-            volts = open_v + mutual @ amps
-            size = np.maximum(np.abs(volts), 1e-3 * self.phase_voltage)
-            direction = np.where(follows, volts / size, hold)
-            wanted = np.conj(power) / size * direction
-            wanted *= np.minimum(1.0, limit / np.maximum(np.abs(wanted), 1e-12))
-            # Without a grid the voltage is the unit's own doing: it lets it rise no further than its limit.
-            over = ~follows & (size > INVERTER_LIMIT_PU * self.phase_voltage)
-            wanted = np.where(over, amps * INVERTER_LIMIT_PU * self.phase_voltage / size, wanted)
-            change = float(np.max(np.abs(wanted - amps) / limit))
-            if change < 1e-10:
-                return wanted, True
-            amps = wanted if step < 10 else amps + 0.5 * (wanted - amps)
-        return amps, change < 1e-3
+            change = 0.0
+            following = []
+            for k in count:
+                volts = own[k] + sum(z * x for z, x in zip(matrix[k], amps, strict=True))
+                size = max(abs(volts), least)
+                held = hold[k]
+                if held is not None and size > most:
+                    # Without a grid the voltage is the unit's own doing: it lets it rise no further than its limit.
+                    wanted = amps[k] * most / size
+                else:
+                    wanted = power[k] / size * (volts / size if held is None else held)
+                    wanted *= min(1.0, limit[k] / max(abs(wanted), 1e-12))
+                change = max(change, abs(wanted - amps[k]) / limit[k])
+                following.append(wanted if step < UNDAMPED else amps[k] + 0.5 * (wanted - amps[k]))
+            amps = following
+            if change < 1e-9:
+                break
+        return np.array(amps), change < 1e-3
 
     def _solution(
         self,

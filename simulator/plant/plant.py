@@ -320,7 +320,7 @@ class Plant:
         """Nothing happened for a second: machines are back at their set-points."""
         if solution_number == self._solution_number and any(u.disturbed_at_us is not None for u in self.units):
             conducting = self._conducting()
-            self.solution = self._settled(conducting, self._fed(conducting), self.solution)
+            self.solution = self._settled(conducting, self._fed(conducting), self.solution, 3)
             self._dirty = True
 
     # --- the state after an event -------------------------------------------------------------------------------------
@@ -347,10 +347,11 @@ class Plant:
         conducting = self._conducting()
         fed = self._fed(conducting)
         self._dead_since[~np.array(fed, dtype=bool)] = self.now_us
-        return self._settled(conducting, fed, self._solve(conducting, fed))
+        return self._settled(conducting, fed, self._solve(conducting, fed), 8)
 
-    def _settled(self, conducting: Poles, fed: list[bool], solution: Solution) -> Solution:
-        for _ in range(8 if self.units else 0):
+    def _settled(self, conducting: Poles, fed: list[bool], solution: Solution, steps: int) -> Solution:
+        """Set-points and network brought together, by turns."""
+        for _ in range(steps if self.units else 0):
             for unit in self.units:
                 if unit.connected and unit.trip_at_us is None:
                     unit.settle(solution.node_v[self.network.nodes[unit.der.node]])
