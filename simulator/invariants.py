@@ -2,11 +2,13 @@
 
 1  A faulted zone, once dead, is never energised again, but by a breaker with automatic reclose shots configured, at most
    as often as it has shots. *Except*: once, if the fault could not be seen (no device beside or above it carried
-   pick-up current for 15 ms on behalf of that zone: struck while dead, hidden behind another fault, fed by generators
-   only), or if a scenario makes a device's detection lie (late, missing, false direction): no checker can ask a
-   brain to know what every sensor denies. The switch onto the fault must then clear it and keep it dead.
+   pick-up current into that zone for 15 ms while none left it: struck while dead, hidden by or before another fault,
+   fed by generators only), or if a scenario makes a device lie undetectably (pick-up late, missing or of false direction; a load-break
+   switch without voltage and current that says open and is not): no checker can ask a brain to know what every sensor
+   denies. The switch onto the fault must then clear it and keep it dead.
 2  No contact is made with both sides live, no island holds a loop, two sources, or a source's own zone fed from
-   elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live.
+   elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live. What a lying contact
+   joins is judged as if it were open.
 3  A mechanism never starts to close while its IED retains the block, nor on an order that left the agent while locked or
    tagged. Locked: since the agent first said so (report or order), until a local, authorised release; after a crash, what
    is on disk or retained by the IED counts.
@@ -17,7 +19,7 @@
    its search was cut short). *All runs*: a healthy zone that could be reached and is dark has a stated reason on record: a
    "dark" or claim event that names it, a silent, tagged, locked or switched-off agent beside it, a request given up.
 6  After every closing: no device, zone or source is loaded above its rating that was not so before. Islands with a
-   fault in them are left out.
+   fault in them are left out, and scenarios with a lying contact.
 7  No frame that is unauthenticated, replayed, stale or in test mode is accepted by any agent or breaker IED (stricter than
    "moves no device").
 8  From its restart until its start-up silence is over (0.4 s) an agent's device starts no movement on an order given
@@ -27,10 +29,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent.logic.messages import BreakerCommand, LockRecord, Report
+from agent.logic.messages import BreakerCommand, LockRecord, Position, Report
 from simulator import oracle
 from simulator.virtual.plant import DEAD, ISLAND, Fault
 
@@ -94,7 +96,10 @@ class Monitor:
         self.fault_current_at = 0
         self.over: dict[str, float] = {}
         self.ready = [False] * count
-        self.lying = any(f.lies for f in world.scenario.faulty.values())
+        faulty = world.scenario.faulty
+        self.false_contacts = [world.feeder.device_index[n] for n, f in faulty.items() if f.lying_contact]
+        """Devices that may say open and carry current."""
+        self.lying = bool(self.false_contacts) or any(f.lies for f in faulty.values())
         self.ever_dead = 0
         self.lost_kw = self.restorable_kw = self.restored_kw = 0.0
 
@@ -179,10 +184,31 @@ class Monitor:
         """Contacts touch; the plant is still as before."""
         world = self.world
         a, b = world.layout.sides[device]
-        roots = world.plant.root
-        if roots[a] != DEAD and roots[b] != DEAD and not world.feeder.devices[device].allow_parallel:
+        both = self._alive(a) and self._alive(b) and not world.feeder.devices[device].allow_parallel
+        if both and not self._by_false_contact(lambda: not (self._alive(a) and self._alive(b))):
             self._break(2, now, f"{self._name(device)} closes with {self._zone(a)} and {self._zone(b)} both live")
         self.over = dict(world.plant.overloads())
+
+    def _by_false_contact(self, harmless: Callable[[], bool]) -> bool:
+        """Would it be harmless if the contacts that say they are open were open?"""
+        plant = self.world.plant
+        lying = [d for d in self.false_contacts if plant.closed[d] and self.world.bays.position[d] is Position.OPEN]
+        if not lying:
+            return False
+        for device in lying:
+            plant.closed[device] = False
+        plant.solve()
+        answer = harmless()
+        for device in lying:
+            plant.closed[device] = True
+        plant.solve()
+        self.world.met["excused_lying_contact"] += answer
+        return answer
+
+    def _alive(self, zone: int) -> bool:
+        """Joined to a source (whatever its voltage during a fault), or to generators that hold a voltage."""
+        plant = self.world.plant
+        return plant.root[zone] != DEAD and (plant.root[zone] != ISLAND or plant.live(zone))
 
     # --- after every change of the plant -----------------------------------------------------------------------------
 
@@ -193,7 +219,8 @@ class Monitor:
     def step(self, now: int, closed: int) -> None:
         """The plant has been solved; ``closed``: the device that has just made contact, -1 if none has."""
         plant = self.world.plant
-        if plant.looped and (closed < 0 or not self.world.feeder.devices[closed].allow_parallel):
+        allowed = closed >= 0 and self.world.feeder.devices[closed].allow_parallel
+        if plant.looped and not allowed and not self._by_false_contact(lambda: not plant.looped):
             self._break(2, now, "an island holds a loop or two sources")
         for zone, root in enumerate(plant.root):
             if root == DEAD:
@@ -201,7 +228,7 @@ class Monitor:
         for watch in self.watches:
             if watch.fault in plant.faults:
                 self._watch(now, watch, closed)
-        if closed >= 0:
+        if closed >= 0 and not self.false_contacts:
             for name, loading in plant.overloads():
                 if loading > self.over.get(name, 1.0) * (1 + 1e-6):
                     self._break(6, now, f"{name} loaded to {loading:.3f} pu after {self._name(closed)} closed")
@@ -237,13 +264,17 @@ class Monitor:
                 self._break(1, now, f"faulted {self._zone(zone)} energised again{by}")
 
     def _into(self, zone: int) -> bool:
-        """Does any boundary carry pick-up current into the zone?"""
+        """Does a boundary carry pick-up current into the zone, and none any out of it?"""
         plant, layout = self.world.plant, self.world.layout
+        into = False
         for device, _ in layout.exits[zone]:
             amps = plant.fault_a[device]
-            if amps and plant.level(device) == 2 and (layout.sides[device][1] == zone) == (amps > 0):
-                return True
-        return False
+            if not amps or not plant.level(device):
+                continue
+            if (layout.sides[device][1] == zone) != (amps > 0):
+                return False
+            into |= plant.level(device) == 2
+        return into
 
     # --- at the end --------------------------------------------------------------------------------------------------
 
@@ -323,17 +354,21 @@ class Monitor:
         if not dark & loaded:
             return
         locked = {d for d, is_locked in enumerate(self.agent_locked) if is_locked}
-        could = oracle.reachable(plant, may, locked) & loaded
+        could = oracle.reachable(plant, dark, may, locked) & loaded
         if not could:
             world.met["dark_out_of_reach"] += 1
             return
         if world.scenario.calm and not self.broken:
-            answer = oracle.best(plant, may, locked, self._demand())
+            answer = oracle.best(plant, self.ever_dead, may, locked, self._demand())
             world.met["oracle_asked" if answer.exact else "oracle_cut_short"] += 1
-            self.restorable_kw += sum(answer.value)
-            if answer.exact and any(kw > 0.5 for kw in answer.value):
+            achieved = oracle.value_of(layout, back)
+            if answer.exact and answer.value > achieved:
+                self.restorable_kw = sum(answer.value)
                 zones = ", ".join(self._zone(z) for z in range(layout.zones) if answer.zones >> z & 1)
-                self._break(5, now, f"brute force feeds {zones} as well: {answer.value} kW by priority")
+                ours = ", ".join(self._zone(z) for z in range(layout.zones) if back >> z & 1)
+                self._break(
+                    5, now, f"brute force feeds {zones} ({answer.value} kW by priority), the agents {ours} ({achieved})"
+                )
         self._reasons(now, [z for z in range(layout.zones) if could >> z & 1], locked)
 
     def _reasons(self, now: int, zones: Sequence[int], locked: set[int]) -> None:

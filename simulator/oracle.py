@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import hypot
 
-from simulator.virtual.plant import DEAD, Layout, Plant
+from simulator.virtual.plant import Layout, Plant
 
 TOLERANCE = 1 + 1e-6
 Value = tuple[float, float, float]
@@ -42,7 +42,7 @@ def value_of(layout: Layout, zones: int) -> Value:
 
 class _Search:
     def __init__(
-        self, plant: Plant, faulted: int, locked: set[int], demand: list[tuple[float, float]], limit: int
+        self, plant: Plant, dead: int, faulted: int, locked: set[int], demand: list[tuple[float, float]], limit: int
     ) -> None:
         self.plant, self.layout = plant, plant.layout
         self.locked, self.demand, self.limit = locked, demand, limit
@@ -50,27 +50,26 @@ class _Search:
         layout = plant.layout
         self.open_to = 0
         """Dead zones without a fault that something could reach."""
+        sources = len(layout.source_zones)
+        self.root = [-1 if dead >> z & 1 or root >= sources else root for z, root in enumerate(plant.root)]
+        """Source index of every zone that was never dead; -1 for the rest, until they are fed."""
         for zone in range(layout.zones):
-            if plant.root[zone] == DEAD and not faulted >> zone & 1 and layout.source_of[zone] < 0:
+            if self.root[zone] < 0 and not faulted >> zone & 1 and layout.source_of[zone] < 0:
                 self.open_to |= 1 << zone
         self.load: dict[int, tuple[float, float]] = {}
         """P, Q entering each fed zone: live ones as they are, dead ones as the tree grows."""
         self.above: dict[int, tuple[int, int]] = {}
         """Zone: (device it is fed through, zone above)."""
-        self.root = list(plant.root)
         self.source: dict[int, tuple[float, float]] = {}
-        for zone, root in enumerate(plant.root):
-            if not 0 <= root < len(layout.source_zones):
-                continue
+        self.live = [z for z, root in enumerate(self.root) if root >= 0]
+        for zone in self.live:
             device = plant.parent[zone]
             if device >= 0:
-                sign = 1.0 if layout.sides[device][1] == zone else -1.0
-                self.load[zone] = (sign * plant.kw[device], sign * plant.kvar[device])
+                self.load[zone] = (0.0, 0.0)
                 a, b = layout.sides[device]
                 self.above[zone] = (device, a if b == zone else b)
-            net = plant.net[zone]
-            had = self.source.get(root, (0.0, 0.0))
-            self.source[root] = (had[0] + net[0], had[1] + net[1])
+        for zone in self.live:
+            self._add(zone, *plant.net[zone])
         self.fed = 0
         self.best: Value = (-1.0, 0.0, 0.0)
         self.best_zones = 0
@@ -79,7 +78,7 @@ class _Search:
     def reachable(self) -> int:
         """Healthy dead zones that a live zone reaches through devices that may close."""
         found = 0
-        queue = list(self.source_fed())
+        queue = list(self.live)
         while queue:
             zone = queue.pop()
             for device, far in self.layout.exits[zone]:
@@ -88,17 +87,13 @@ class _Search:
                     queue.append(far)
         return found
 
-    def source_fed(self) -> list[int]:
-        """Zones fed by a source now."""
-        return [z for z, root in enumerate(self.plant.root) if 0 <= root < len(self.layout.source_zones)]
-
     def _usable(self, device: int) -> bool:
         return self.plant.closed[device] or device not in self.locked
 
     def run(self) -> Answer:
         target = self.reachable()
         self.best_value_possible = value_of(self.layout, target)
-        edges = self._edges_from(self.source_fed(), 0)
+        edges = self._edges_from(self.live, 0)
         self._grow(edges, 0, target)
         value = self.best if self.best[0] >= 0 else (0.0, 0.0, 0.0)
         return Answer(value, self.best_zones, self.tried < self.limit, self.tried)
@@ -148,10 +143,18 @@ class _Search:
     def _feed(self, device: int, near: int, far: int) -> tuple[float, float] | None:
         """Hang a dead zone on a fed one; None if an element above would exceed its rating."""
         p, q = self.demand[far]
-        layout = self.layout
         self.above[far] = (device, near)
         self.load[far] = (0.0, 0.0)
-        zone = far
+        self.root[far] = self.root[near]
+        if self._add(far, p, q):
+            return p, q
+        self._take_back(far, p, q)
+        return None
+
+    def _add(self, zone: int, p: float, q: float) -> bool:
+        """Load on a zone and on everything above it; whether every element bears it."""
+        layout = self.layout
+        root = self.root[zone]
         fits = True
         while zone in self.above:
             through, up = self.above[zone]
@@ -160,35 +163,31 @@ class _Search:
             amps = hypot(*load) / layout.root3_kv
             fits &= amps <= min(layout.device_a[through], layout.rating_a[zone]) * TOLERANCE
             zone = up
-        root = self.root[far] = self.root[near]
-        had = self.source[root]
+        had = self.source.get(root, (0.0, 0.0))
         had = self.source[root] = (had[0] + p, had[1] + q)
-        fits &= hypot(*had) <= layout.feeder.sources[root].rated_kva * TOLERANCE
-        if fits:
-            return p, q
-        self._take_back(far, p, q)
-        return None
+        return fits and hypot(*had) <= layout.feeder.sources[root].rated_kva * TOLERANCE
 
     def _take_back(self, far: int, p: float, q: float) -> None:
-        zone = far
-        while zone in self.above:
-            load = self.load[zone]
-            self.load[zone] = (load[0] - p, load[1] - q)
-            zone = self.above[zone][1]
-        root = self.root[far]
-        had = self.source[root]
-        self.source[root] = (had[0] - p, had[1] - q)
-        self.root[far] = DEAD
+        self._add(far, -p, -q)
+        self.root[far] = -1
         del self.above[far], self.load[far]
 
 
-def reachable(plant: Plant, faulted: int, locked: set[int]) -> int:
-    """Dead healthy zones that could be reached at all, ratings aside."""
-    return _Search(plant, faulted, locked, [(0.0, 0.0)] * plant.layout.zones, 0).reachable()
+def reachable(plant: Plant, dead: int, faulted: int, locked: set[int]) -> int:
+    """Healthy zones of a dead set that could be reached at all, ratings aside."""
+    return _Search(plant, dead, faulted, locked, [(0.0, 0.0)] * plant.layout.zones, 0).reachable()
 
 
 def best(
-    plant: Plant, faulted: int, locked: set[int], demand: list[tuple[float, float]], limit: int = 20_000
+    plant: Plant,
+    dead: int,
+    faulted: int,
+    locked: set[int],
+    demand: list[tuple[float, float]],
+    limit: int = 20_000,
 ) -> Answer:
-    """The best restoration of what is dead now. ``demand``: P, Q per zone if it were fed again."""
-    return _Search(plant, faulted, locked, demand, limit).run()
+    """The best restoration of a set of zones, from the live rest as it is; of these, the plant's own feeding is ignored.
+
+    ``demand``: P, Q of each zone if it were fed again.
+    """
+    return _Search(plant, dead, faulted, locked, demand, limit).run()

@@ -3,8 +3,8 @@
 Model. Zones are vertices, closed contacts are edges. An island with a source is solved from that source: load flow by
 summing net demand up the tree (no losses), fault current by a Thévenin ladder (source impedance, least-impedance path
 through each zone, fault resistance; exact for faults in series on a tree). Each generator on line adds its own fault
-current along the path to the nearest fault. An island without a source lives on its generators until they trip. Only
-a three-phase fault takes the voltage away in all phases. Machines give 5 x rated current (no decay), inverters 1.2 x.
+current along the path to the nearest fault. An island without a source lives on its generators until they trip, and collapses
+at once if they cannot carry its load. Only a three-phase fault takes the voltage away in all phases. Machines give 5 x rated current (no decay), inverters 1.2 x.
 
 This is truth, not measurement: detection delays and lies are added by :mod:`simulator.virtual.sensing`.
 """
@@ -203,9 +203,25 @@ class Plant:
         volts = layout.feeder.sources[root].voltage_pu if root != ISLAND else 1.0
         for zone in order:
             self.volts[zone] = volts
-        self._load_flow(order, feeder_of, root)
         if faults:
+            self._load_flow(order, feeder_of, root)
             self._fault_flow(order, feeder_of, root, faults)
+        elif root == ISLAND and not self._balanced(order):
+            for zone in order:
+                self.root[zone], self.volts[zone], self.parent[zone] = DEAD, 0.0, -1
+        else:
+            self._load_flow(order, feeder_of, root)
+
+    def _balanced(self, order: list[int]) -> bool:
+        """May the generators of an island carry its load? If not, its voltage collapses at once."""
+        layout = self.layout
+        demand = rated = 0.0
+        for zone in order:
+            demand += layout.load_p[zone] * self.cold[zone]
+            rated += sum(
+                layout.feeder.ders[i].rated_kva for i in layout.feeder.zones[zone].ders if self.der_on[i]
+            )
+        return demand <= 0.9 * rated
 
     def _load_flow(self, order: list[int], feeder_of: dict[int, int], root: int) -> None:
         sums: dict[int, tuple[float, float]] = {}

@@ -277,9 +277,10 @@ class World:
                 since = self.dead_since[fault.zone]
                 self.at(max(now, since + fault.extinguish_us), self._extinguish, fault, since)
         for index, der in enumerate(self.feeder.ders):
-            if plant.der_on[index] and plant.root[der.zone] == ISLAND and not self.der_pending[index]:
+            if plant.der_on[index] and plant.root[der.zone] in (ISLAND, DEAD) and not self.der_pending[index]:
                 self.der_pending[index] = True
-                self.at(now + int(der.trip_time_ms * 1000), self._der_trips, index, None)
+                wait = int(der.trip_time_ms * 1000) if plant.root[der.zone] == ISLAND else 0
+                self.at(now + wait, self._der_trips, index, None)
         self.sensing.changed(now)
 
     def _extinguish(self, now: int, fault: Fault, since: int) -> None:
