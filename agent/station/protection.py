@@ -158,7 +158,7 @@ class Loop:
 
     def run(self) -> int:
         """Until told to stop; the exit status."""
-        now = clock()
+        now = self._poll_at = clock()
         for sentence in self._limits:
             self.event("limit", now, (("why", sentence),))
         self._watch(self._timer.fileno(), self._on_timer)
