@@ -10,6 +10,7 @@ lines of what it did (``ready``, ``trip``, ``close``, ``close refused: …``, ``
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import select
@@ -65,9 +66,9 @@ class BreakerIed:
         self._positions = positions
         self._goose = goose
         self._plant = plant
-        self._directory = directory
         self._relay = relay
         self.cabinet = Cabinet(disk.read(directory)[0])
+        self.keeper = disk.Keeper(directory, lambda why: self._say(utc_us(), "not retained", error=why))
         self._published: BreakerStatus | None = None
         self._indicators: deque[tuple[int, bool, bool]] = deque()
         self._greeted = False
@@ -138,7 +139,7 @@ class BreakerIed:
             outcome = self.cabinet.order(result.message, now)
             self._carry_out(outcome, now)
             if outcome.retain or result.new:
-                self._keep(now)
+                self.keeper.keep(self.cabinet.retained, self._orders.mark)
         elif (count := self._dropped.get(result.reason, 0)) < 20 and result.reason not in ("foreign", "duplicate"):
             self._dropped[result.reason] = count + 1
             self._say(now, "dropped", reason=result.reason.value)
@@ -174,12 +175,6 @@ class BreakerIed:
             self._goose.send(self._positions.publish(status, now), self._positions.stream.group)
         for note in outcome.notes:
             self._say(now, note)
-
-    def _keep(self, now: int) -> None:
-        try:
-            disk.write(self._directory, self.cabinet.retained, self._orders.mark)
-        except OSError as error:
-            self._say(now, "not retained", error=str(error))
 
     def _to_plant(self, message: dict[str, Any]) -> None:
         try:
@@ -239,10 +234,9 @@ def main(arguments: list[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     print(json.dumps({"t_us": utc_us(), "ied": ied.name, "event": "ready"}), flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         ied.run()
-    except KeyboardInterrupt:
-        return 0
+    ied.keeper.flush()
     return 0
 
 

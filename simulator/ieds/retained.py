@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.goose.subscriber import Mark
@@ -46,3 +48,43 @@ def write(directory: Path, retained: Retained, mark: Mark | None) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+class Keeper:
+    """Writes the newest state in a thread of its own: a slow disk must not delay a trip or a position.
+
+    ``failed`` is called with the reason, in that thread, when a state could not be written.
+    """
+
+    def __init__(self, directory: Path, failed: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._failed = failed
+        self._newest: tuple[Retained, Mark | None] | None = None
+        self._busy = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._work, name="retained", daemon=True).start()
+
+    def keep(self, retained: Retained, mark: Mark | None) -> None:
+        """This state is the one to be found after a loss of power."""
+        with self._changed:
+            self._newest = (retained, mark)
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until what was asked for is on disk (or has failed)."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._newest is None and not self._busy, timeout_s)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._newest is not None)
+                assert self._newest is not None
+                (retained, mark), self._newest, self._busy = self._newest, None, True
+            try:
+                write(self._directory, retained, mark)
+            except OSError as error:
+                self._failed(str(error))
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()

@@ -63,6 +63,8 @@ class Bay:
 
     def start(self, closed: bool, now: int = NOW) -> None:
         """As after power on."""
+        if hasattr(self, "ied"):
+            assert self.ied.keeper.flush()
         self.wire = Wire()
         copper = link.PlantLink(self.tmp_path / "plant", "R_BR")
         mark = retained.read(self.tmp_path)[1]
@@ -101,6 +103,7 @@ def test_trip_and_position_travel_as_goose_only(tmp_path: Path) -> None:
     status = bay.status()
     assert (status.position, status.blocked, status.operations) == (Position.OPEN, True, 1)
     assert (status.live_a, status.live_b) == (Live.LIVE, Live.DEAD)
+    assert bay.ied.keeper.flush()
     assert retained.read(tmp_path)[0] == Retained(True, 0)
 
 
@@ -163,5 +166,6 @@ def test_a_full_disk_is_said_and_the_block_holds_in_memory(
 
     monkeypatch.setattr(retained, "write", full)
     bay.ied.frame(bay.agent.publish(BreakerCommand(block_close=True), NOW), NOW)
+    assert bay.ied.keeper.flush()
     assert "not retained" in capsys.readouterr().out
     assert bay.status().blocked
