@@ -115,6 +115,8 @@ class Pdu(NamedTuple):
     data: tuple[Data, ...]
 
 
+_TEXTS = frozenset({Kind.VISIBLE_STRING, Kind.GENERALIZED_TIME, Kind.MMS_STRING})
+_OCTETS = frozenset({Kind.REAL, Kind.OCTET_STRING, Kind.BINARY_TIME, Kind.BCD, Kind.OBJECT_ID})
 _FLOAT32 = struct.Struct(">f")
 _FLOAT64 = struct.Struct(">d")
 _UTC = struct.Struct(">II")
@@ -354,7 +356,7 @@ def _encode(data: Data, depth: int) -> bytes:
         assert isinstance(value, tuple)
         return tlv(tag | 0x20, b"".join(encode_data(item, depth - 1) for item in value if isinstance(item, Data)))
     content: bytes
-    if isinstance(value, UtcTime):
+    if kind is Kind.UTC_TIME and isinstance(value, UtcTime):
         content = _utc(value)
     elif kind is Kind.BOOLEAN:
         content = b"\x01" if value else b"\x00"
@@ -367,9 +369,9 @@ def _encode(data: Data, depth: int) -> bytes:
         content = bytes((unused,)) + (value << unused).to_bytes((size + 7) // 8, "big")
     elif isinstance(value, int | float) and kind is Kind.FLOAT:
         content = b"\x0b" + _FLOAT64.pack(value) if size == 8 else b"\x08" + _FLOAT32.pack(value)
-    elif isinstance(value, str):
+    elif kind in _TEXTS and isinstance(value, str):
         content = value.encode("utf-8" if kind is Kind.MMS_STRING else "ascii")
-    elif isinstance(value, bytes):
+    elif kind in _OCTETS and isinstance(value, bytes):
         content = value
     else:
         raise CodecError(f"{kind.name} cannot hold {value!r}", "unencodable")

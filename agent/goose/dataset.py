@@ -31,7 +31,8 @@ from scl.flisr_dataset import GRANTS, MASK_BITS, Member, command_members, report
 T = TypeVar("T")
 E = TypeVar("E", bound=IntEnum)
 
-FLOAT_MAX = 3.0e38
+FLOAT_MAX = 2.0**127
+"""Larger measured values are sent as this and not taken from others; exact in FLOAT32."""
 WORD = (1 << MASK_BITS) - 1
 
 _POSITION: dict[Raw, Position] = {item.value: item for item in Position}

@@ -8,7 +8,7 @@ nothing else changes then. Only an accepted frame moves the mark (stNum, sqNum, 
 state      frame (authentic, ours)                                             result                next
 =========  ==================================================================  ====================  =======
 NEVER      fresh                                                               accepted, new         ALIVE
-any        stNum ahead, fresh, t not before the last restart                   accepted, new         ALIVE
+any        stNum ahead, t not before the mark's, fresh                         accepted, new         ALIVE
 any        stNum behind, t newer than the mark, fresh, authenticated           accepted, new         ALIVE
 any        stNum same, t newer, sqNum 0 or 1 (restart), fresh, authenticated   accepted, new         ALIVE
 LOST       stNum same, t newer, fresh                                          accepted, new         ALIVE
@@ -18,15 +18,15 @@ LOST       not authenticated stream: stNum behind, t newer, fresh              a
 any        stNum same, t same, sqNum same                                      duplicate             same
 any        stNum same, t same, sqNum behind                                    out-of-order          same
 any        stNum same, t different otherwise                                   t-changed             same
-any        stNum behind otherwise, or t before the last restart                replayed              same
+any        otherwise stNum ahead or behind                                     replayed              same
 any        otherwise right but not fresh                                       stale, future         same
 ALIVE      (none for timeAllowedtoLive)                                        Lost                  LOST
 =========  ==================================================================  ====================  =======
 
 "Ahead" and "behind" are by RFC 1982 (roll-over). *Fresh*: t at most 0.5 s ahead of our clock, and not older than 10 s
 plus the time that sqNum repetitions take at most: a state may be old, the frame that tells it may not. It is suspended
-while our clock is not synchronised or the publisher says that its is not (counted as ``age-unchecked``); a frame with stNum
-behind is then not accepted.
+while our clock is not synchronised or the publisher says that its is not (counted as ``age-unchecked``); a frame
+with stNum behind is then not accepted.
 
 The mark may be restored (:class:`Mark`), so that a restart opens no window for replays. With the simulation mode on
 (LPHD.Sim), simulated frames are accepted, and from the first of them on the real ones are dropped; each kind has its
@@ -130,13 +130,12 @@ class _Refused(Exception):  # noqa: N818
 class _Sequence:
     """Mark of one sequence; ``sq`` None: restored, sqNum unknown."""
 
-    __slots__ = ("alive", "known", "restart_us", "sq", "st", "t")
+    __slots__ = ("alive", "known", "sq", "st", "t")
 
     def __init__(self, mark: Mark | None = None) -> None:
         self.known = mark is not None
         self.st, self.t = mark if mark is not None else (0, 0)
         self.sq: int | None = None
-        self.restart_us = 0
         self.alive = False
 
 
@@ -226,8 +225,6 @@ class Subscriber(Generic[T]):
         if new or message is None:
             message = self._data_set.from_values(values)
         # Nothing can fail any more: the frame counts.
-        if sequence.known and new and (head.st_num - sequence.st) % _MODULUS not in range(1, _HALF):
-            sequence.restart_us = head.t_us
         sequence.known = sequence.alive = True
         sequence.st, sequence.sq, sequence.t = head.st_num, head.sq_num, head.t_us
         self._message = message
@@ -311,7 +308,7 @@ class Subscriber(Generic[T]):
                 raise _Refused(Drop.T_CHANGED if newer else Drop.REPLAYED)
             self._fresh(head, now)
         elif ahead < _HALF:
-            if head.t_us < mark.restart_us:
+            if head.t_us < mark.t:
                 raise _Refused(Drop.REPLAYED)
             self._fresh(head, now)
         else:

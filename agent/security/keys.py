@@ -78,8 +78,12 @@ def load(path: str | Path) -> KeyRing:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(f"{path}: cannot read: {error.strerror}") from error
+    try:
+        _check_file(path, os.fstat(descriptor))
+    except KeyFileError:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as file:
-        _check_file(path, os.fstat(file.fileno()))
         octets = file.read(FILE_MAX + 1)
     if len(octets) > FILE_MAX:
         raise KeyFileError(f"{path}: larger than {FILE_MAX} bytes")
