@@ -18,6 +18,7 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -39,6 +40,8 @@ from simulator.plant.waves import Waves
 LOOKAHEAD_US = 5000
 PRIORITY = 30
 """SCHED_FIFO, where allowed: below every agent's protection."""
+LATE_US = 500
+"""Waves handed out this long after they began come too late for samples that leave 1 ms after their time."""
 LEAD_US = 100_000
 """A start barrier without a time lies this far ahead."""
 
@@ -49,9 +52,18 @@ def utc_us() -> int:
 
 
 class PlantServer:
-    """Serves one plant. ``clock`` is UTC microseconds."""
+    """Serves one plant. ``clock`` is UTC microseconds; it is read only to say what came too late."""
 
-    def __init__(self, feeder: Feeder, story: Story, endpoint: socket.socket, truth: TextIO, start_us: int) -> None:
+    def __init__(
+        self,
+        feeder: Feeder,
+        story: Story,
+        endpoint: socket.socket,
+        truth: TextIO,
+        start_us: int,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self._clock = clock or utc_us
         self.feeder = feeder
         self.story = story
         self.endpoint = endpoint
@@ -140,6 +152,9 @@ class PlantServer:
             amps = np.abs(newest.waves.phasor[:, :3]).max(axis=1)
             currents = {d.name: round(float(a), 1) for d, a in zip(self.feeder.devices, amps, strict=True)}
             self._record(newest.waves.start_us, "currents", {"a": currents})
+            behind = self._clock() - newest.waves.start_us
+            if behind > LATE_US and self._merging_units:
+                self._record(newest.waves.start_us, "late", {"by_us": behind})
         self.truth.flush()
 
     def _cabinet(self, device: int, seen: NewWaves) -> dict[str, Any]:
