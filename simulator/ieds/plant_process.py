@@ -37,7 +37,7 @@ from simulator.plant.story import Instrument, Story, StoryError, parse_event
 from simulator.plant.story import read as read_story
 from simulator.plant.waves import Waves
 
-LOOKAHEAD_US = 5000
+LOOKAHEAD_US = 10_000
 PRIORITY = 30
 """SCHED_FIFO, where allowed: below every agent's protection."""
 LATE_US = 500
