@@ -1,0 +1,117 @@
+"""Two real agents (``flisr agent run``, four processes) over real R-GOOSE and R-SV on loopback multicast."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.logic.messages import Position
+from tests.station.bench import DEVICES, FAULT_A, LOAD_A, VOLT, Bench, now_us, until
+
+comtrade = pytest.importorskip("comtrade")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with Bench(tmp_path) as made:
+        yield made
+
+
+def ready(bench: Bench) -> None:
+    for name in DEVICES:
+        until(lambda name=name: bench.status(name).get("ready") is True)  # type: ignore[misc]
+    # Loads are remembered and peers heard before anything happens.
+    until(lambda: bench.status("F1")["silent"] == [] and bench.status("R1")["silent"] == [])
+
+
+def strike_z1(bench: Bench) -> int:
+    """A three-phase fault between F1 and R1: F1 carries it, R1 does not."""
+    at = now_us() + 20_000
+    bench.bays["F1"].show(FAULT_A, 0.3 * VOLT, at)
+    bench.bays["R1"].show(0.0, 0.3 * VOLT, at)
+    return at
+
+
+def test_a_fault_is_found_cleared_locked_and_recorded(bench: Bench) -> None:
+    for name in DEVICES:
+        bench.start(name)
+    ready(bench)
+    assert abs(bench.status("F1")["p_kw"] - 3 * VOLT * LOAD_A["F1"] * 0.955 / 1000) < 30
+    at = strike_z1(bench)
+    for name in DEVICES:
+        until(lambda name=name: bench.bays[name].position is Position.OPEN)  # type: ignore[misc]
+        until(lambda name=name: bench.status(name).get("latched") is True)  # type: ignore[misc]
+    assert (bench.status("F1")["locked_a"], bench.status("F1")["locked_b"]) == (False, True)
+    assert (bench.status("R1")["locked_a"], bench.status("R1")["locked_b"]) == (True, False)
+    assert bench.bays["F1"].blocked
+    until(lambda: "record_written" in bench.names("F1"))
+    events = {event["name"]: event["t_us"] for event in bench.events("F1")}
+    order = ["start", "pickup", "trip_sent", "lockout_announced", "latched_announced"]
+    assert all(name in events for name in order)
+    assert at < events["start"] <= events["pickup"] <= events["trip_sent"] <= events["latched_announced"]
+    assert events["trip_sent"] - at < 2_000_000  # a sanity bound: the machine may be busy
+    cfg = next((bench.state("F1") / "records").glob("*.cfg"))
+    record = comtrade.load(str(cfg), str(cfg.with_suffix(".dat")))
+    assert max(map(abs, record.analog[0])) > 0.9 * FAULT_A
+    assert max(record.status[record.status_channel_ids.index("TRIP")]) == 1
+    # Locked out: nobody closes it, and a restart moves nothing.
+    command = [sys.executable, "-m", "agent.cli", "agent", "close", "--state-dir", str(bench.state("F1"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "locked out" in done.stderr) == (1, True)
+    moved = {name: (len(bay.trips), len(bay.closes)) for name, bay in bench.bays.items()}
+    os.kill(bench.pids("F1")["protection"], signal.SIGKILL)
+    until(lambda: bench.status("F1").get("restarts") == 1 and bench.status("F1").get("ready") is True)
+    assert bench.status("F1")["locked_b"] is True
+    assert bench.status("F1")["latched"] is True
+    assert {name: (len(bay.trips), len(bay.closes)) for name, bay in bench.bays.items()} == moved
+
+
+def test_a_silent_stream_blocks_and_is_said(bench: Bench) -> None:
+    for name in DEVICES:
+        bench.start(name)
+    ready(bench)
+    until(lambda: bench.status("R1")["level"] == "quiet")
+    bench.bays["R1"].source.pause(True)
+    until(lambda: bench.status("R1")["level"] == "blind")
+    assert "trip" not in bench.names("R1")
+    bench.bays["R1"].source.pause(False)
+    until(lambda: bench.status("R1")["level"] == "quiet")
+
+
+def test_memory_and_imports_of_one_agent(bench: Bench) -> None:
+    bench.start("F1")
+    until(lambda: bench.status("F1").get("ready") is True)
+    total = 0
+    for pid in bench.pids("F1").values():
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            pytest.skip("this kernel does not show smaps_rollup")
+        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    assert total < 80_000
+    maps = Path(f"/proc/{bench.pids('F1')['protection']}/maps").read_text()
+    for heavy in ("lxml", "numpy", "pyiec61850", "cryptography"):
+        assert heavy not in maps
+
+
+def test_a_wrong_configuration_is_refused_with_its_reasons(bench: Bench) -> None:
+    process = bench.start("F1", "--priority", "0")
+    process.kill()
+    process.communicate()
+    arguments = [sys.executable, "-m", "agent.cli", "agent", "run", "--ied", "nobody", "--scd", str(bench.scd)]
+    arguments += ["--keys", str(bench.keys), "--state-dir", str(bench.directory / "none"), "--udp"]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "nobody is not the IED of an agent; there are: F1_AG, R1_AG" in done.stderr
+    bench.scd.write_text(bench.scd.read_text().replace('desc="', 'desc="x', 1).replace("R1_BR", "R9_BR", 1))
+    arguments[arguments.index("nobody")] = "F1_AG"
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) >= 1
+    assert "Traceback" not in done.stderr
