@@ -75,9 +75,9 @@ def refuse(error: Exception) -> int:
 def read(chosen: Options, role: str) -> tuple[Scheme, IedWire, KeyRing]:
     """SCD and keys. WiringError, SclError, KeyFileError."""
     from agent.security.keys import load
-    from scl import derive
+    from scl.derive import read as read_scheme
 
-    scheme = derive.read(chosen.scd, chosen.ratings)
+    scheme = read_scheme(chosen.scd, chosen.ratings)
     ied = scheme.ieds.get(chosen.ied)
     if ied is None or ied.role != role or ied.device is None:
         there = ", ".join(sorted(name for name, entry in scheme.ieds.items() if entry.role == role))
