@@ -146,6 +146,8 @@ def _path_allows(state: State, peer: int, request: Request) -> bool:
 
 def _flow_now(state: State, entered: int) -> tuple[float, float]:
     """What we measure this moment (what we have published may be a second old)."""
+    if state.grid.devices[state.me].merging_unit is None:
+        return flow_into(state, state.me, entered)
     sign = 1.0 if state.zone_b == entered else -1.0
     return sign * state.measurement.p_kw, sign * state.measurement.q_kvar
 

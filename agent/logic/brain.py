@@ -245,7 +245,7 @@ class Brain:
         if state.isolate_since or state.trip:
             isolate.pursue(state, now)
         if state.active and not state.trip and not state.decided:
-            isolate.clear(state, now)
+            again = min(again, isolate.clear(state, now))
         if now >= state.backup_at:
             verdict.backup(state, now)
         if state.claim_zones and not state.claim_final:
@@ -295,7 +295,7 @@ class Brain:
                 due = min(due, isolate.open_deadline(state))
             if state.guard_until > now:
                 due = min(due, state.guard_until)
-        elif state.isolate_since:
+        elif state.isolate_since and not state.failed:
             due = min(due, state.isolate_since + state.config.zero_wait)
         return due if due > now else now + 250
 

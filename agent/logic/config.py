@@ -27,6 +27,8 @@ class BrainConfig:
     """On top of the rated opening time: the last pole's current zero, its confirmation and the position's GOOSE."""
     zero_wait: int = 700_000
     """A load-break switch that sees no current zero for so long has failed to isolate."""
+    clear_step: int = 120_000
+    """A breaker above waits so long for each breaker between it and the claimed zone: opening time, arc, margin."""
     backup_base: int = 400_000
     """Time-graded backup of the last breaker before the end of a feeder …"""
     backup_step: int = 250_000

@@ -171,41 +171,63 @@ def trip(state: State, now: int, why: str, clearing: bool = False) -> None:
     state.emit("trip", now, ("why", why), ("pickup_us", state.measurement.start_us))
 
 
-def clear(state: State, now: int) -> None:
-    """Are we the breaker that clears a fault for a switch below, as present topology and flows name it?"""
+def clear(state: State, now: int) -> int:
+    """Are we the breaker that clears a fault for a switch below, as present topology and flows name it?
+
+    A breaker between us and the claimed zone goes first; we follow one ``clear_step`` later for each that has not
+    cleared by then (its agent may be dead without anybody having noticed yet). Returns when to ask again.
+    """
     entered = zone_entered(state)
     if entered < 0 or state.trip or not can_break(state):
-        return
-    wanted = 0
+        return NEVER
+    again = NEVER
     for peer, report in enumerate(state.peers):
         if report is None or not state.fresh[peer] or not report.claim_zones:
             continue
-        if abs(now - report.claim_us) <= state.config.claim_age:
-            wanted |= report.claim_zones
-    if wanted and _reaches(state, entered, wanted):
-        trip(state, now, "clears for a switch below", clearing=True)
+        if abs(now - report.claim_us) > state.config.claim_age:
+            continue
+        between = _breakers_between(state, entered, report.claim_zones)
+        if between < 0:
+            continue
+        due = max(report.claim_us, state.measurement.start_us) + between * state.config.clear_step
+        if between == 0 or now >= due:
+            trip(state, now, "clears for a switch below", clearing=True)
+            return NEVER
+        again = min(again, due)
+    return again
 
 
-def _reaches(state: State, entered: int, wanted: int) -> bool:
-    """Does our fault current get to a claimed zone through nothing that can break it?"""
+def _breakers_between(state: State, entered: int, wanted: int) -> int:
+    """Breakers that should clear before us on our fault current's way to a claimed zone; -1: it does not go there."""
     grid = state.grid
+    if wanted >> entered & 1:
+        return 0
     seen = 1 << entered
-    queue = [entered]
-    for zone in queue:
-        for device in grid.zone_devices[zone]:
-            if device == state.me or state.surely_open(device):
-                continue
-            report = state.peers[device]
-            breaks = grid.breaker[device] and report is not None and not report.failed and state.fresh[device]
-            if breaks or _surely_quiet(state, device, report):
-                continue
-            far = grid.other(device, zone)
-            if wanted >> far & 1:
-                return True
-            if not seen >> far & 1:
+    near, count = [entered], 0
+    while near:
+        behind: list[int] = []
+        for zone in near:
+            for device in grid.zone_devices[zone]:
+                far = grid.other(device, zone)
+                if device == state.me or seen >> far & 1 or state.surely_open(device):
+                    continue
+                report = state.peers[device]
+                if _surely_quiet(state, device, report):
+                    continue
+                if grid.breaker[device] and report is not None and not report.failed and state.fresh[device]:
+                    behind.append(far)
+                    continue
+                if wanted >> far & 1:
+                    return count
                 seen |= 1 << far
-                queue.append(far)
-    return False
+                near.append(far)
+        near = [zone for zone in behind if not seen >> zone & 1]
+        for zone in near:
+            seen |= 1 << zone
+        count += 1
+        if any(wanted >> zone & 1 for zone in near):
+            return count
+    return -1
 
 
 def _surely_quiet(state: State, device: int, report: Report | None) -> bool:
@@ -223,7 +245,7 @@ def pursue(state: State, now: int) -> None:
             state.isolate_since = 0
         elif can_break(state) or (state.grid.breaker[state.me] and state.level is Level.BLIND):
             trip(state, now, "isolates")
-        elif now >= state.isolate_since + state.config.zero_wait:
+        elif now >= state.isolate_since + state.config.zero_wait and not state.failed:
             _fail(state, now, "no current zero")
 
 

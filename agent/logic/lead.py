@@ -161,15 +161,19 @@ def _restore(state: State, now: int) -> int:
     due = max(state.retry_at, state.dead_since + _patience(state, dead))
     if now < due:
         return due
-    limit = state.dead_since + state.config.unsettled_wait
-    key = 2 * state.version + (now >= limit)
+    waited = state.unsettled_since and now >= state.unsettled_since + state.config.unsettled_wait
+    key = 2 * state.version + bool(waited)
     if pending_claim(state) or state.planned == key:
         return NEVER
     state.planned = key
     result = plan(state, state.known)
     _say_dark(state, result.dark, now)
-    if result.unsettled and now < limit and result.unsettled & _dead_area(state, dead):
-        return limit
+    if not result.unsettled:
+        state.unsettled_since = 0
+    elif state.unsettled_since == 0:
+        state.unsettled_since = now
+    if result.unsettled and now < state.unsettled_since + state.config.unsettled_wait:
+        return state.unsettled_since + state.config.unsettled_wait
     for feed in result.feeds:
         if feed.root == state.me:
             first = _first_part(state, feed, dead)
@@ -188,8 +192,11 @@ def _say_dark(state: State, dark: tuple[tuple[int, str], ...], now: int) -> None
 def explain(state: State, now: int) -> None:
     """A section beside us has been dark for long: say why, whether or not the plan needs our device."""
     state.explain_at = NEVER
-    if Live.DEAD in (state.live_a, state.live_b):
+    excluded = state.faulted() | state.held | state.grid.sources_mask
+    sides = ((state.zone_a, state.live_a), (state.zone_b, state.live_b))
+    if any(live is Live.DEAD and not excluded >> zone & 1 for zone, live in sides):
         _say_dark(state, plan(state, state.known).dark, now)
+        state.explain_at = now + state.config.explain
 
 
 def _first_part(state: State, feed: Feed, dead: int) -> tuple[int, tuple[float, float], int]:

@@ -64,13 +64,32 @@ def feed_path(state: State, zone: int) -> list[tuple[int, int]] | None:
     return path
 
 
-def flow_into(state: State, device: int, zone: int) -> tuple[float, float]:
-    """Measured P, Q in kW, kvar through the device into the zone."""
-    report = state.last_report if device == state.me else state.peers[device]
+def flow_into(state: State, device: int, zone: int, depth: int = 0) -> tuple[float, float]:
+    """P, Q in kW, kvar through the device into the zone: measured, or, at a conventional IED, added up below it."""
+    grid = state.grid
+    if grid.devices[device].merging_unit is None and depth < grid.count:
+        return _added_up(state, device, zone, depth)
+    report = state.report_of(device)
     if report is None:
         return 0.0, 0.0
-    sign = 1.0 if state.grid.sides[device][1] == zone else -1.0
+    sign = 1.0 if grid.sides[device][1] == zone else -1.0
     return sign * report.p_kw, sign * report.q_kvar
+
+
+def _added_up(state: State, device: int, zone: int, depth: int) -> tuple[float, float]:
+    """Nothing is measured here: the zone's planned load and what its other devices take out of it."""
+    grid = state.grid
+    if grid.zone_source[zone] >= 0:
+        p, q = flow_into(state, device, grid.other(device, zone), depth + 1)
+        return -p, -q
+    if not is_closed(state, device):
+        return 0.0, 0.0
+    p, q = grid.zone_kw[zone], grid.zone_kvar[zone]
+    for other in grid.zone_devices[zone]:
+        if other != device and is_closed(state, other):
+            dp, dq = flow_into(state, other, grid.other(other, zone), depth + 1)
+            p, q = p + dp, q + dq
+    return p, q
 
 
 def dead_component(state: State, zone: int, without: int) -> int:
@@ -96,6 +115,8 @@ def metered(state: State, zone: int) -> tuple[float, float] | None:
     for device in state.grid.zone_devices[zone]:
         report = state.report_of(device)
         if report is None or not report.ready or (device != state.me and not state.fresh[device]):
+            return None
+        if state.grid.devices[device].merging_unit is None:
             return None
         dp, dq = flow_into(state, device, zone)
         p += dp

@@ -131,6 +131,8 @@ class State:
         self.version = 0
         """Counts changes of the picture; a plan is made once per version."""
         self.planned = -1
+        self.unsettled_since = 0
+        """Since when plans have met zones that may look different in a moment; 0: the picture is settled."""
         self.dark: tuple[tuple[int, str], ...] = ()
         self.known: dict[int, tuple[float, float]] = {}
         """Net demand of each zone when it was last live and quiet: P kW, Q kvar."""
