@@ -93,7 +93,7 @@ class ProtectionConfig:
 
 @dataclass(frozen=True, slots=True)
 class SvSourceConfig:
-    """One published stream. A sample leaves ``delay_us`` after its time, in bursts of ``tick_us``."""
+    """One published stream. A sample leaves ``delay_us`` after its time on average, in bursts of ``tick_us``."""
 
     sv_id: str
     appid: int

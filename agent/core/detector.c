@@ -23,6 +23,7 @@ enum { EARTH_TRIP, EARTH_WATTMETRIC, EARTH_VARMETRIC, EARTH_OFF };
 #define RISE_SHARE 0.3
 #define RESIDUAL_VOLTAGE_SHARE 0.06
 #define DIRECTION_BAND 0.12
+#define DIRECTION_BAND_EARLY 0.4 /* while the half-cycle window still straddles the inception */
 #define ALARM_ON_SHARE 0.30
 #define ALARM_OFF_SHARE 0.20
 #define DEGREES (M_PI / 180.0)
@@ -287,7 +288,7 @@ static double complex residual_torque(const detector *d, const double complex cu
             faulted = p;
         }
     }
-    return times(times(current[3], conj(times(polarising, turn(-120.0 * faulted)))), turn(60));
+    return times(times(current[3], conj(times(polarising, turn(-120.0 * faulted)))), turn(50));
 }
 
 static void direction(detector *d) {
@@ -299,13 +300,15 @@ static void direction(detector *d) {
         polarising = positive_sequence(d->voltage_full);
     int found = UNKNOWN;
     if (d->voltage_good && norm2(polarising) >= square(0.1 * phase)) {
-        const double complex *current = d->index - d->episode_index < d->cycle ? d->current_half : d->current_full;
+        int64_t age = d->index - d->episode_index;
+        const double complex *current = age < d->cycle ? d->current_half : d->current_full;
+        double band = age < d->half ? DIRECTION_BAND_EARLY : DIRECTION_BAND;
         if (d->phase_start.on)
-            torque = times(phase_torque(current, polarising), turn(60));
+            torque = times(phase_torque(current, polarising), turn(50));
         else
             torque = residual_torque(d, current, polarising);
         double share = creal(torque) / larger(sqrt(norm2(torque)), 1e-12);
-        found = share > DIRECTION_BAND ? INTO_B : share < -DIRECTION_BAND ? INTO_A : UNKNOWN;
+        found = share > band ? INTO_B : share < -band ? INTO_A : UNKNOWN;
     }
     if (d->state.direction == NONE) d->state.direction = UNKNOWN;
     if (found == UNKNOWN) {

@@ -186,7 +186,8 @@ static void send_until(core_source *s, int64_t limit_us) {
 static void *work(void *argument) {
     core_source *s = argument;
     const source_config *c = &s->config;
-    int64_t per_second = c->rate / c->asdus, lag = c->delay_us - c->tick_us;
+    int64_t per_second = c->rate / c->asdus, lag = c->delay_us - c->tick_us / 2;
+    if (lag < 0) lag = 0; /* no sample before its time */
     uint32_t hash = 2166136261u;
     for (const char *p = c->sv_id; *p; p++) hash = (hash ^ (uint8_t)*p) * 16777619u;
     int64_t phase = hash % (uint32_t)c->tick_us; /* streams of one machine do not wake together */

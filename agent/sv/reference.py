@@ -117,9 +117,7 @@ class Reference:
             before = [self._sum(c, end - 1, length) for c in channels]
             now.append(sum(now))
             before.append(sum(before))
-            return tuple(now), tuple(
-                self._mimic[0] * x + self._mimic[1] * y for x, y in zip(now, before, strict=True)
-            )
+            return tuple(now), tuple(self._mimic[0] * x + self._mimic[1] * y for x, y in zip(now, before, strict=True))
 
         full, full_mimic = both(CURRENTS, self.cycle)
         half, half_mimic = both(CURRENTS, self.cycle // 2)
@@ -223,9 +221,7 @@ class Reference:
     def _elements(self, v: _Values, old: _Values, live: Live, index: int) -> None:
         c = self.config
         floor = 0.5 * c.start_factor * c.phase_pickup_a
-        restrain = any(
-            abs(v.full[p]) >= floor and v.second[p] > c.second_harmonic * abs(v.full[p]) for p in CURRENTS
-        )
+        restrain = any(abs(v.full[p]) >= floor and v.second[p] > c.second_harmonic * abs(v.full[p]) for p in CURRENTS)
         self._restrained = self._restrained + 1 if restrain else 0
         sub = index >= self._sub_off_until and live is not Live.DEAD and self._restrained < self.cycle
         margin = SUB_CYCLE_MARGIN * (ENERGISED_FACTOR if index < self._sub_high_until else 1.0)
@@ -274,19 +270,21 @@ class Reference:
         polarising = self._memory if index < self._memory_until else positive_sequence(v.voltage_mimic)
         if not self.phase_v or abs(polarising) < 0.1 * self.phase_v:
             return Direction.UNKNOWN
-        current = v.half_mimic if index - self._episode_index < self.cycle else v.full_mimic
+        age = index - self._episode_index
+        current = v.half_mimic if age < self.cycle else v.full_mimic
+        band = 0.4 if age < self.cycle // 2 else 0.12  # the window still straddles the inception
         if self._phase_start.on:
             most = max(abs(x) for x in current[:3])
             faulted = [p for p in CURRENTS if abs(current[p]) >= 0.6 * most]
             torque = sum(current[p] * (polarising * A**-p).conjugate() for p in faulted)
-            torque *= cmath.rect(1, math.radians(60))
+            torque *= cmath.rect(1, math.radians(50))
         elif abs(v.voltage_mimic[3]) >= 0.06 * self.phase_v:
             torque = v.full_mimic[3] * (-v.voltage_mimic[3]).conjugate() * cmath.rect(1, math.radians(45))
         else:
             p = max(CURRENTS, key=lambda k: abs(current[k] - self._load[k]))
-            torque = current[3] * (polarising * A**-p).conjugate() * cmath.rect(1, math.radians(60))
+            torque = current[3] * (polarising * A**-p).conjugate() * cmath.rect(1, math.radians(50))
         share = torque.real / max(abs(torque), 1e-12)
-        return Direction.INTO_B if share > 0.12 else Direction.INTO_A if share < -0.12 else Direction.UNKNOWN
+        return Direction.INTO_B if share > band else Direction.INTO_A if share < -band else Direction.UNKNOWN
 
     # --- alarm and load ---
 
