@@ -125,7 +125,7 @@ def test_fault_is_seen_trip_opens_position_returns(tmp_path: Path, conventional:
                 listen(lambda: statuses[-1].relay_level is Level.PICKUP)
                 assert statuses[-1].relay_direction is Direction.INTO_B
             else:
-                listen(lambda: any(m.level is Level.PICKUP for m in measured))
+                listen(lambda: any((m.level, m.direction) == (Level.PICKUP, Direction.INTO_B) for m in measured))
                 assert measured[-1].direction is Direction.INTO_B
             order = BreakerCommand(trip=True, block_close=True)
             station.send(publisher.publish(order, _us()), oper.group)
@@ -146,7 +146,7 @@ def test_fault_is_seen_trip_opens_position_returns(tmp_path: Path, conventional:
             core.stop()
     if core is not None:
         counters = core.counters()
-        assert counters["frames"] > 500
+        assert counters["frames"] > 100
         assert counters["bad_mac"] == counters["malformed"] == counters["foreign"] == 0
     kinds = {json.loads(line)["kind"] for line in truth.read_text().splitlines()}
     assert {"fault", "order", "position", "contact", "zone", "demand", "currents"} <= kinds
