@@ -147,7 +147,7 @@ class Capture:
 
     def bus(self, interface: str) -> None:
         """Read an interface of this namespace from now on."""
-        end = _socket(interface, socket.htons(ETH_P_ALL), 8 << 20)
+        end = _socket(interface, ETH_P_ALL, 8 << 20)
         self._watch(end, lambda: drain(end))
 
     def group(self, group: str, port: int, interface: str) -> None:
@@ -168,7 +168,7 @@ class Capture:
     @staticmethod
     def process_bus(interface: str = "process") -> socket.socket:
         """For :meth:`window`: Sampled Values of one bay."""
-        return _socket(interface, socket.htons(ETH_P_ALL), BUFFER)
+        return _socket(interface, ETH_P_ALL, BUFFER)
 
     def freeze(self) -> None:
         """The windows take nothing more."""

@@ -1,0 +1,108 @@
+"""The verdict of a run: moments, customers and power, the nine invariants, the end state against table and oracle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.demo.course import Course
+from simulator.demo.judge import Held, Judge
+from simulator.demo.scenario import Scenario
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Everything the demonstration says of a run; :meth:`plain` is what contract.md asks for."""
+
+    scenario: str
+    description: str
+    transport: str
+    seed: int
+    run_dir: str
+    passed: bool = False
+    invariants: list[Held] = field(default_factory=list)
+    checks: list[Held] = field(default_factory=list)
+    ms: dict[str, float | None] = field(default_factory=dict)
+    trips: list[dict[str, Any]] = field(default_factory=list)
+    kw: dict[str, float] = field(default_factory=dict)
+    customers: dict[str, int] = field(default_factory=dict)
+    zones: list[dict[str, str]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """One JSON object."""
+        return {
+            "scenario": self.scenario,
+            "description": self.description,
+            "transport": self.transport,
+            "seed": self.seed,
+            "verdict": "pass" if self.passed else "fail",
+            "invariants": [{"name": h.name, "held": h.held, "why": h.why} for h in self.invariants],
+            "checks": [{"name": h.name, "held": h.held, "why": h.why} for h in self.checks],
+            "ms": self.ms,
+            "trips": self.trips,
+            "kw": self.kw,
+            "customers": self.customers,
+            "zones": self.zones,
+            "answers": self.answers,
+            "figures": self.figures,
+            "problem": self.problem,
+            "run_dir": self.run_dir,
+        }
+
+
+def judge(
+    verdict: Verdict, course: Course, scenario: Scenario, answers: list[dict[str, Any]], timed_out: bool
+) -> Verdict:
+    """Fill in a verdict from what happened."""
+    judging = Judge(course, scenario)
+    verdict.invariants = judging.invariants()
+    verdict.checks = judging.expectation() + judging.refusals(answers, scenario.expect)
+    verdict.checks.append(
+        Held("came to rest", not timed_out, "" if not timed_out else "still moving at the time limit")
+    )
+    verdict.answers = answers
+    breakers = course.breaker_trips()
+    last = max((t.t_us for t in breakers or course.trips), default=None)
+    if last is None:
+        last = max((x.t_us for x in course.agents("trip_sent")), default=None)
+    verdict.ms = {
+        "pickup": course.ms(course.pickup_us()),
+        "trip_goose": course.ms(last),
+        "isolated": course.ms(course.isolated_us()),
+        "lockout": course.ms(course.lockout_us()),
+        "restored": course.ms(course.restored_us()),
+    }
+    verdict.trips = [{"device": t.device, "ms": course.ms(t.t_us)} for t in course.trips]
+    lost = course.lost_zones()
+    dark = course.dark()
+    blown_kw = sum(x.p_kw for x in course.feeder.loads if x.name in course.blown)
+    blown_customers = sum(x.customers for x in course.feeder.loads if x.name in course.blown)
+    lost_kw, lost_customers = course.load(lost)
+    dark_kw, dark_customers = course.load(dark)
+    back_kw, back_customers = course.load(lost - dark)
+    verdict.kw = {
+        "lost": round(lost_kw + blown_kw, 1),
+        "restored": round(back_kw, 1),
+        "dark": round(dark_kw + blown_kw, 1),
+    }
+    verdict.customers = {
+        "lost": lost_customers + blown_customers,
+        "restored": back_customers,
+        "dark": dark_customers + blown_customers,
+    }
+    if judging.oracle_kw is not None:
+        verdict.kw["restorable"] = round(judging.oracle_kw, 1)
+    verdict.zones = [{"name": z.name, "state": _state(z.name, course, lost, dark)} for z in course.feeder.zones]
+    verdict.passed = all(h.held for h in [*verdict.invariants, *verdict.checks])
+    return verdict
+
+
+def _state(zone: str, course: Course, lost: frozenset[str], dark: frozenset[str]) -> str:
+    if zone in course.faulted:
+        return "faulted"
+    if zone in dark:
+        return "dark"
+    return "restored" if zone in lost else "fed"
