@@ -14,14 +14,14 @@ from scl.check import refuse
 from scl.model import Equipment, LNodeRef, Model
 from scl.modelling import model_of
 from scl.primary_graph import Graph, graph_of, is_load_break, logical_node
-from scl.problem import Problem
+from scl.problem import Problem, SclError
 from scl.ratings import Ratings
 from scl.read import parse
 from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
 from scl.topology import Der, DerKind, Device, DeviceKind, Feeder, Load, Section, Source
 from scl.wire import ied_wires
 
-__all__ = ["GooseControl", "IedWire", "Role", "Scheme", "SvControl", "feeder_of", "read", "show"]
+__all__ = ["GooseControl", "IedWire", "Role", "Scheme", "SclError", "SvControl", "feeder_of", "read", "show"]
 
 LBS_BREAKING_A = 630.0
 

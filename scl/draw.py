@@ -62,7 +62,7 @@ class _Svg:
     def draw(self) -> str:
         for root in self.forest.roots:
             self._place(root)
-        width = 2 * MARGIN + self.columns * DX + LANE * (len(self.forest.ties) + 2) + 40
+        width = 2 * MARGIN + self.columns * DX + LANE * (len(self.forest.ties) + 2) + 100
         height = 2 * MARGIN + max(1, self.rows) * DY + 30
         title = escape(self.feeder.name)
         self.out += [
@@ -153,9 +153,9 @@ class _Svg:
         colour = self._colour(device.zone_a) if closed else COLOURS["dead"]
         self.out.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
         spread = (number % 4 - 1.5) * 18
-        self._device(index, x, (ya + yb) / 2 + lane + (spread if abs(ya - yb) > 80 else 0))
+        self._device(index, x, (ya + yb) / 2 + lane + (spread if abs(ya - yb) > 80 else 0), beside=True)
 
-    def _device(self, index: int, x: float, y: float) -> None:
+    def _device(self, index: int, x: float, y: float, beside: bool = False) -> None:
         device = self.feeder.devices[index]
         position = position_of(self.feeder, index, self.positions)
         fill = "#24292f" if position == CLOSED else "#ffffff"
@@ -170,9 +170,15 @@ class _Svg:
             self.out.append(f'<circle cx="{x}" cy="{y}" r="7.5" {style}/>')
         if position not in {OPEN, CLOSED}:
             self.out.append(f'<path d="M{x - 6} {y - 6}l12 12m0 -12l-12 12" stroke="#cf222e" stroke-width="2"/>')
-        self._label(x, y - 12, name, "#24292f")
-        if device.name in self.flows:
-            self._label(x, y + 22, f"{self.flows[device.name]:.0f} kW", "#57606a")
+        flow = f"{self.flows[device.name]:.0f} kW" if device.name in self.flows else ""
+        if beside:
+            # On a vertical line, where a label above would be struck through.
+            text = f"{name} {flow}".strip()
+            self.out.append(f'<text x="{x + 12}" y="{y + 4}" fill="#24292f">{text}</text>')
+        else:
+            self._label(x, y - 12, name, "#24292f")
+            if flow:
+                self._label(x, y + 22, flow, "#57606a")
         self.out.append("</g>")
 
     def _line(self, x1: float, y1: float, x2: float, y2: float, colour: str, width: int) -> None:

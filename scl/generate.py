@@ -316,4 +316,4 @@ def _setting(node: etree._Element, name: str, value: float) -> None:
     data = sub(node, "DOI", name=name)
     part = sub(data, "SDI", name="setMag")
     attribute = sub(part, "DAI", name="f", valKind="Set")
-    sub(attribute, "Val", f"{value:.9g}")
+    sub(attribute, "Val", repr(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from lxml import etree
@@ -28,7 +29,7 @@ from scl.model import (
     line_of,
 )
 
-_MULTIPLIERS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6}
+_MULTIPLIERS = {"": 1.0, "m": 1e-3, "M": 1e6}
 
 
 def model_of(root: etree._Element) -> Model:
@@ -221,12 +222,15 @@ def _container(node: etree._Element, above: str, model: Model) -> None:
 
 
 def _voltage(node: etree._Element, path: str, model: Model) -> None:
+    multiplier = node.get("multiplier", "")
     try:
-        value = float(node.text or "") * _MULTIPLIERS.get(node.get("multiplier", ""), 1.0)
+        value = float(node.text or "")
     except ValueError:
         return
-    if value > 0.0:
-        model.voltages_kv.append((path, float(f"{value / 1000.0:.12g}")))
+    if multiplier != "k":
+        value = float(f"{value * _MULTIPLIERS.get(multiplier, 1.0) / 1000.0:.12g}")
+    if 0.0 < value < math.inf:
+        model.voltages_kv.append((path, value))
 
 
 def _frequency(text: str | None, path: str, model: Model) -> None:
@@ -234,7 +238,7 @@ def _frequency(text: str | None, path: str, model: Model) -> None:
         value = float(text or "")
     except ValueError:
         return
-    if value > 0.0:
+    if 0.0 < value < math.inf:
         model.frequencies_hz.append((path, value))
 
 

@@ -40,7 +40,7 @@ def write_lines(root: etree._Element, drawing: Drawing, places: Places) -> None:
     for zone in feeder.zones:
         if not is_line(feeder, zone):
             continue
-        line = sub(root, "Line", name=zone.name, nomFreq=f"{feeder.frequency_hz:.9g}", numPhases=3)
+        line = sub(root, "Line", name=zone.name, nomFreq=repr(feeder.frequency_hz), numPhases=3)
         _voltage(line, feeder)
         for i in zone.sections:
             section = feeder.sections[i]
@@ -151,12 +151,10 @@ class _Primary:
         substation = sub(root, "Substation", name=name)
         sources = [part for parts in bays.values() for part in parts if isinstance(part, Source)]
         if sources:
-            high = sub(
-                substation, "VoltageLevel", name=HIGH_LEVEL, nomFreq=f"{self.feeder.frequency_hz:.9g}", numPhases=3
-            )
+            high = sub(substation, "VoltageLevel", name=HIGH_LEVEL, nomFreq=repr(self.feeder.frequency_hz), numPhases=3)
             for source in sources:
                 self._infeed(high, name, source)
-        level = sub(substation, "VoltageLevel", name=LEVEL, nomFreq=f"{self.feeder.frequency_hz:.9g}", numPhases=3)
+        level = sub(substation, "VoltageLevel", name=LEVEL, nomFreq=repr(self.feeder.frequency_hz), numPhases=3)
         _voltage(level, self.feeder)
         for bay_name, parts in sorted(bays.items()):
             bay = sub(level, "Bay", name=bay_name)
@@ -221,7 +219,7 @@ class _Primary:
 
 
 def _voltage(parent: etree._Element, feeder: Feeder) -> None:
-    sub(parent, "Voltage", f"{feeder.nominal_kv:.9g}", unit="V", multiplier="k")
+    sub(parent, "Voltage", repr(feeder.nominal_kv), unit="V", multiplier="k")
 
 
 def _terminal(equipment: etree._Element, name: str, place: dict[str, str]) -> None:
