@@ -8,7 +8,7 @@ breaker's IED within ``close_validity`` of that, so a lease never ends before a 
 
 Grant as a bound of S (one or both of our zones are in S): our side is dead, not faulted, and we are open (bound) or
 closed (inside). Grant as an element of the live path: closed, quiet, and the load fits us and our zone on top of what
-we measure and have already promised.
+we measure and have already promised. Every device beside the source counts all that is promised from that source.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _yields(state: State, peer: int, request: Request, now: int) -> bool:
 
 
 def _path_allows(state: State, peer: int, request: Request) -> bool:
-    """Are we on the requester's live path, and does the load fit through us?"""
+    """Are we on the requester's live path, or beside its source, and does the load fit through us and the source?"""
     grid = state.grid
     a, b = grid.sides[peer]
     live_zone = a if request.zones >> b & 1 else b
@@ -120,28 +120,29 @@ def _path_allows(state: State, peer: int, request: Request) -> bool:
     if path is None:
         return False
     entered = next((zone for device, zone in path if device == state.me), -1)
-    if entered < 0:
+    source_zone = grid.other(*path[-1]) if path else live_zone
+    if entered < 0 and source_zone not in grid.sides[state.me]:
         return False
     if request.kind is RequestKind.RECLOSE:
         return True  # the load was there before
-    own_p, own_q = _flow_now(state, entered)
-    p, q = own_p, own_q
+    p, q = request.p_kw, request.q_kvar
     for grant in state.grants.values():
         if grant.path:
             p, q = p + grant.request.p_kw, q + grant.request.q_kvar
     for held in state.reservations:
         p, q = p + held.p_kw, q + held.q_kvar
-    p, q = p + request.p_kw, q + request.q_kvar
-    limit = min(grid.devices[state.me].rated_current_a, grid.zone_rating_a[entered])
-    if hypot(p, q) / grid.root3_kv > limit:
-        return False
-    above = grid.other(state.me, entered)
-    source = grid.zone_source[above]
-    if source < 0:
+    own_p = own_q = told_p = told_q = 0.0
+    if entered >= 0:
+        own_p, own_q = _flow_now(state, entered)
+        told_p, told_q = flow_into(state, state.me, entered)
+        limit = min(grid.devices[state.me].rated_current_a, grid.zone_rating_a[entered])
+        if hypot(own_p + p, own_q + q) / grid.root3_kv > limit:
+            return False
+    if source_zone not in grid.sides[state.me]:
         return True
-    out_p, out_q = source_output(state, above)
-    told_p, told_q = flow_into(state, state.me, entered)
-    return hypot(out_p - told_p + p, out_q - told_q + q) <= grid.feeder.sources[source].rated_kva
+    out_p, out_q = source_output(state, source_zone)
+    source = grid.feeder.sources[grid.zone_source[source_zone]]
+    return hypot(out_p - told_p + own_p + p, out_q - told_q + own_q + q) <= source.rated_kva
 
 
 def _flow_now(state: State, entered: int) -> tuple[float, float]:
@@ -191,6 +192,7 @@ def agreed(state: State) -> tuple[bool, tuple[int, ...]]:
     if path is None:
         return False, ()
     needed.update(device for device, _ in path)
+    needed.update(grid.zone_devices[grid.other(*path[-1]) if path else live_zone])
     needed.discard(me)
     key = (me, request.number)
     missing = tuple(

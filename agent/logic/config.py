@@ -23,6 +23,10 @@ class BrainConfig:
     """A claim older than this locks, but trips no more."""
     fuse_wait: int = 100_000
     """In a zone with fused laterals a fault is the fuse's for so long."""
+    voltage_lag: int = 60_000
+    """Voltage indications follow the truth within this time."""
+    deadlock: int = 2_500_000
+    """A dead section that no plan of any agent's has led to be fed for so long: whoever can feed it alone asks."""
     operate_margin: int = 45_000
     """On top of the rated opening time: the last pole's current zero, its confirmation and the position's GOOSE."""
     zero_wait: int = 700_000

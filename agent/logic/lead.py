@@ -20,7 +20,7 @@ from agent.logic.messages import (
 )
 from agent.logic.picture import dead_component, feed_path, flow_into, is_closed, zone_live
 from agent.logic.restore import Feed, Search, Supply, demand, plan
-from agent.logic.state import NEVER, State
+from agent.logic.state import NEVER, Reservation, State
 
 
 def advance(state: State, now: int) -> int:
@@ -104,6 +104,8 @@ def _order(state: State, now: int) -> None:
 def _watch_close(state: State, now: int) -> int:
     if state.position is Position.CLOSED:
         kind = state.request.kind
+        until = now + state.config.reservation_hold
+        state.reservations.append(Reservation(state.request.p_kw, state.request.q_kvar, until))
         state.closed_at, state.close_at = now, 0
         state.request = Request()
         state.tries = state.close_failures = 0
@@ -162,7 +164,8 @@ def _restore(state: State, now: int) -> int:
     if now < due:
         return due
     waited = state.unsettled_since and now >= state.unsettled_since + state.config.unsettled_wait
-    key = 2 * state.version + bool(waited)
+    alone = now >= max(state.dead_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
+    key = 4 * state.version + 2 * bool(waited) + alone
     if pending_claim(state) or state.planned == key:
         return NEVER
     state.planned = key
@@ -174,12 +177,16 @@ def _restore(state: State, now: int) -> int:
         state.unsettled_since = now
     if result.unsettled and now < state.unsettled_since + state.config.unsettled_wait:
         return state.unsettled_since + state.config.unsettled_wait
-    for feed in result.feeds:
+    deadlock = max(state.dead_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
+    feeds = result.feeds
+    if now >= deadlock and not state.asking:
+        feeds = plan(state, state.known, only=state.me).feeds
+    for feed in feeds:
         if feed.root == state.me:
             first = _first_part(state, feed, dead)
             ask(state, RequestKind.RESTORE, *first, now)
             return now + state.config.act_within
-    return NEVER
+    return deadlock if now < deadlock else NEVER
 
 
 def _say_dark(state: State, dark: tuple[tuple[int, str], ...], now: int) -> None:

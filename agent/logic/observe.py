@@ -69,7 +69,7 @@ def picked_up(state: State, now: int) -> None:
     )  # fmt: skip
     if state.grid.breaker[state.me]:
         state.backup_at = now + config.backup_base + config.backup_step * state.grid.grade[state.me]
-    shooting = state.reclose_ok_at != NEVER
+    shooting = now < state.reclose_ok_at != NEVER
     if state.close_at or (state.closed_at and now - state.closed_at <= config.onto_fault_window):
         if not shooting:
             state.onto_fault = True

@@ -395,6 +395,13 @@ def source_output(state: State, zone: int) -> tuple[float, float]:
     return p, q
 
 
-def plan(state: State, known: dict[int, tuple[float, float]]) -> Plan:
-    """The best plan for the present picture; ``known`` is each zone's metered demand from before it went dead."""
-    return Search(state, known).run()
+def plan(state: State, known: dict[int, tuple[float, float]], only: int = -1) -> Plan:
+    """The best plan for the present picture; ``known`` is each zone's metered demand from before it went dead.
+
+    ``only``: what this device alone could feed. Pictures may differ a little, and two agents must not wait for each
+    other for ever.
+    """
+    search = Search(state, known)
+    if only >= 0:
+        search.supplies = [supply for supply in search.supplies if supply.root == only]
+    return search.run()

@@ -11,7 +11,6 @@ from agent.logic.state import NEVER, State
 
 def locate(state: State, now: int) -> int:
     """Decide the present (or just ended) episode."""
-    config = state.config
     zone = episode_zone(state)
     ended = not state.active
     if ended and now > state.measurement.end_us + 300_000:
@@ -22,13 +21,9 @@ def locate(state: State, now: int) -> int:
     if state.level is Level.START and not someone_picked_up(state):
         return NEVER
     if state.grid.fused[zone] and not state.onto_fault:
-        until = state.measurement.start_us + config.fuse_wait
-        if ended and state.measurement.end_us < until:
-            state.decided = True
-            state.emit("cleared_by_fuse", now, ("zone", state.grid.feeder.zones[zone].name))
-            return NEVER
-        if now < until:
-            return until
+        wait = _fuse(state, zone, now)
+        if state.decided or wait > now:
+            return wait
     decision = decide(state, zone, now)
     if decision.verdict is Verdict.FAULTED:
         state.decided = True
@@ -40,6 +35,23 @@ def locate(state: State, now: int) -> int:
     if ended:
         return min(decision.again, state.measurement.end_us + 300_001)
     return decision.again
+
+
+def _fuse(state: State, zone: int, now: int) -> int:
+    """A fault behind a lateral fuse is the fuse's. It has cleared if the current went and the voltage stayed.
+
+    Returns until when the fuse has time; the episode is decided here if it used it.
+    """
+    ended = not state.active
+    until = state.measurement.start_us + state.config.fuse_wait
+    if ended and state.measurement.end_us < until:
+        until = max(until, state.measurement.end_us + state.config.voltage_lag)
+        fed = state.live_a is Live.LIVE and state.live_b is Live.LIVE and state.position is Position.CLOSED
+        if now >= until and fed and not state.trip:
+            state.decided = True
+            state.emit("cleared_by_fuse", now, ("zone", state.grid.feeder.zones[zone].name))
+            return NEVER
+    return until
 
 
 def onto_fault_undecided(state: State, now: int) -> int:
