@@ -87,9 +87,10 @@ def run(**options: Any) -> None:
     Without --mms-plain nothing listens for MMS: authentication is on by default, and TLS is not there yet.
     SIGTERM ends both processes. If this one dies, protection runs on; start it again and it attaches.
     """
-    from agent.station import launch
+    from agent.station.launch import Options
+    from agent.station.launch import run as run_agent
 
-    sys.exit(launch.run(launch.Options(**options), lambda text: click.echo(text, err=True)))
+    sys.exit(run_agent(Options(**options), lambda text: click.echo(text, err=True)))
 
 
 def _ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from agent.goose.stream import Stream
 from agent.station import plain
 from agent.station.config import AgentConfig, KeyConfig, LinkConfig, PeerName, PeerStream, SvConfig
 from scl import flisr_dataset as names
+from scl.problem import SclError
 from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
 from scl.topology import DeviceKind
 
@@ -36,9 +37,8 @@ class ConfigurationError(Exception):
 
 def problems(error: Exception) -> list[str]:
     """An exception as lines for a person; SCL errors bring their own list with line numbers."""
-    found = getattr(error, "problems", None)
-    if found:
-        return [str(problem) for problem in found]
+    if isinstance(error, SclError):
+        return str(error).splitlines()
     if isinstance(error, ConfigurationError):
         return list(error.lines)
     if isinstance(error, OSError | ValueError | KeyError):

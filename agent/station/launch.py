@@ -43,7 +43,7 @@ class Options:
     replace: bool = False
 
 
-class Refused(Exception):  # noqa: N818
+class RefusedError(Exception):
     """The configuration is refused; the lines say what is wrong with it."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -52,7 +52,7 @@ class Refused(Exception):  # noqa: N818
 
 
 def compile_apart(options: Options) -> dict[str, Any]:
-    """Compile in a child process; the document, or Refused with what is wrong."""
+    """Compile in a child process; the document, or RefusedError with what is wrong."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -64,9 +64,9 @@ def compile_apart(options: Options) -> dict[str, Any]:
     try:
         answer = json.loads(data)
     except ValueError as error:
-        raise Refused(["reading the configuration failed without a word"]) from error
+        raise RefusedError(["reading the configuration failed without a word"]) from error
     if "refused" in answer:
-        raise Refused([str(line) for line in answer["refused"]])
+        raise RefusedError([str(line) for line in answer["refused"]])
     document: dict[str, Any] = answer["agent"]
     return document
 
@@ -94,19 +94,19 @@ def prepare_directory(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o777
     if mode & 0o022:
-        raise Refused([f"{path}: others may write there (mode {mode:04o}); 0700 is needed"])
+        raise RefusedError([f"{path}: others may write there (mode {mode:04o}); 0700 is needed"])
     if path.stat().st_uid != os.geteuid():
-        raise Refused([f"{path}: belongs to another user"])
+        raise RefusedError([f"{path}: belongs to another user"])
 
 
 def run(options: Options, say: Callable[[str], None]) -> int:
     """Run until told to stop; the exit status."""
     try:
         if options.udp == bool(options.station_bus or options.process_bus):
-            raise Refused(["name --station-bus and --process-bus, or --udp"])
+            raise RefusedError(["name --station-bus and --process-bus, or --udp"])
         prepare_directory(options.state_dir)
         agent = compile_apart(options)
-    except Refused as error:
+    except RefusedError as error:
         for line in error.lines:
             say(line)
         return DATA_ERROR

@@ -116,6 +116,8 @@ class Loop:
         self._late_sum = 0
         self._late_count = 0
         self._turns = 0
+        self._woken_at = 0
+        self._busy_max = 0
         self._engine = Engine(new_brain, restored, self, clock)
         self._time_good = time_good
 
@@ -186,8 +188,11 @@ class Loop:
 
     def _turn(self) -> None:
         self._arm()
+        if self._woken_at:
+            self._busy_max = max(self._busy_max, clock() - self._woken_at)
         # The timer descriptor always fires in time; the limit only guards against a clock that was set back.
         ready = self._epoll.poll(1.0)
+        self._woken_at = clock()
         self._turns += 1
         if self._core is not None and len(ready) > 1:
             core = self._core.fileno()
@@ -260,6 +265,7 @@ class Loop:
             turns=self._turns,
             events_dropped=self._segment.dropped,
             shell_errors=self._errors,
+            busy_max_us=self._busy_max,
             timer_late_max_us=self._late_max,
             timer_late_mean_us=self._late_sum // max(1, self._late_count),
         )
