@@ -31,6 +31,7 @@
 #define RING_BLOCK 65536
 #define RING_BLOCKS 8
 #define RING_FRAMES (RING_BLOCK / RING_SLOT * RING_BLOCKS)
+#define STACK (256 * 1024) /* all of it is locked in memory where the process is */
 #define BATCH 32
 #define DATAGRAM 2048
 #define BACKWARD_LIMIT 8 /* consecutive samples of another count before the stream is taken to have restarted */
@@ -529,10 +530,14 @@ int32_t core_start(core_receiver *r, int32_t priority, char *error, int32_t size
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (!bad && (errno = pthread_create(&r->thread, NULL, work, r))) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    if (!bad && (errno = pthread_create(&r->thread, &attributes, work, r))) {
         fail(error, size, "thread");
         bad = 1;
     }
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (bad) {
         close_sockets(r);

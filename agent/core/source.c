@@ -20,6 +20,7 @@
 #include "frame.h"
 
 #define QUEUE 64            /* segments ahead on one channel */
+#define STACK (256 * 1024) /* all of it is locked in memory where the process is */
 #define BATCH 64            /* frames in one sendmmsg */
 #define BACKLOG_US 100000   /* older frames are not sent any more */
 
@@ -293,10 +294,14 @@ int32_t source_start(core_source *s, int32_t priority, char *error, int32_t size
     s->stop = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (!bad && (errno = pthread_create(&s->thread, NULL, work, s))) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    if (!bad && (errno = pthread_create(&s->thread, &attributes, work, s))) {
         fail(error, size, "thread");
         bad = 1;
     }
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (bad) {
         if (s->socket >= 0) close(s->socket);
