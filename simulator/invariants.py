@@ -1,29 +1,30 @@
 """The nine invariants, judged on plant truth after every step. Shares nothing with the brain but the messages it sends.
 
-1  A faulted zone, once dead, is never energised again, but by a breaker with automatic reclose shots configured, at most
-   as often as it has shots. *Except*: once, if the fault could not be seen (no device beside or above it carried
-   pick-up current into that zone for 15 ms while none left it: struck while dead, hidden by or before another fault,
-   fed by generators only), or if a scenario makes a device lie undetectably (pick-up late, missing or of false direction; a load-break
-   switch without voltage and current that says open and is not): no checker can ask a brain to know what every sensor
-   denies. The switch onto the fault must then clear it and keep it dead.
+1  A faulted zone, once dead, is never energised again, but by a breaker with automatic reclose shots configured, at
+   most as often as it has shots. *Except*: once, if the fault could not be seen (no device beside it carried pick-up
+   current into its zone for 15 ms while none left it: struck while dead, hidden by or before another fault, fed by
+   generators only), or if a scenario makes a device lie undetectably (pick-up late, missing or of false direction; a
+   load-break switch without voltage and current that says open and is not): no checker can ask a brain to know what
+   every sensor denies. The switch onto the fault must then clear it and keep it dead.
 2  No contact is made with both sides live, no island holds a loop, two sources, or a source's own zone fed from
-   elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live. What a lying contact
-   joins is judged as if it were open.
-3  A mechanism never starts to close while its IED retains the block, nor on an order that left the agent while locked or
-   tagged. Locked: since the agent first said so (report or order), until a local, authorised release; after a crash, what
-   is on disk or retained by the IED counts.
+   elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live. What a
+   lying contact joins is judged as if it were open.
+3  A mechanism never starts to close while its IED retains the block, nor on an order that left the agent while locked
+   or tagged. Locked: since the agent first said so (report or order), until a local, authorised release; after a crash,
+   what is on disk or retained by the IED counts.
 4  *Calm runs* (all agents healthy, every frame delivered in the end, nobody lies): at the end every boundary of a seen,
-   permanent fault's zone is open; what else is open was open before, bounds a faulted zone, was opened by a recorded plan,
-   or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
+   permanent fault's zone is open; what else is open was open before, bounds a faulted zone, was opened by a recorded
+   plan, or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
 5  *Calm runs*: kW by priority restored are not below what brute force finds (:mod:`simulator.oracle`; not judged where
-   its search was cut short). *All runs*: a healthy zone that could be reached and is dark has a stated reason on record: a
-   "dark" or claim event that names it, a silent, tagged, locked or switched-off agent beside it, a request given up.
+   its search was cut short). *All runs*: a healthy zone that could be reached and is dark has a stated reason on
+   record: a "dark" or claim event that names it, a request for it given up, or a silent, tagged, locked, blind or
+   ordered agent beside it; or such an agent or a zone with a stated reason lies on every way to it.
 6  After every closing: no device, zone or source is loaded above its rating that was not so before. Islands with a
    fault in them are left out, and scenarios with a lying contact.
-7  No frame that is unauthenticated, replayed, stale or in test mode is accepted by any agent or breaker IED (stricter than
-   "moves no device").
+7  No frame that is unauthenticated, replayed, stale or in test mode is accepted by any agent or breaker IED (stricter
+   than "moves no device").
 8  From its restart until its start-up silence is over (0.4 s) an agent's device starts no movement on an order given
-   after the restart, unless fault current has flowed since; at the end it is ready again.
+   after the restart, unless fault current flows or has flowed since; at the end it is ready again.
 9  When contacts part, the current through the device is within its breaking capacity.
 """
 
@@ -32,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent.logic.messages import BreakerCommand, LockRecord, Position, Report
+from agent.logic.messages import BreakerCommand, LockRecord, Position, Report, RequestKind
 from simulator import oracle
 from simulator.virtual.plant import DEAD, ISLAND, Fault
 
@@ -96,6 +97,8 @@ class Monitor:
         self.fault_current_at = 0
         self.over: dict[str, float] = {}
         self.ready = [False] * count
+        self.kind = [RequestKind.NONE] * count
+        """What each agent last asked its peers for."""
         faulty = world.scenario.faulty
         self.false_contacts = [world.feeder.device_index[n] for n, f in faulty.items() if f.lying_contact]
         """Devices that may say open and carry current."""
@@ -121,6 +124,8 @@ class Monitor:
         if report.locked_a or report.locked_b or report.tagged:
             self.agent_locked[device] = True
         self.ready[device] = report.ready
+        if report.request.number:
+            self.kind[device] = report.request.kind
 
     def ordered(self, device: int, command: BreakerCommand) -> None:
         """An order leaves an agent."""
@@ -157,7 +162,8 @@ class Monitor:
 
     def _restart_moved(self, now: int, device: int, sent: int, what: str) -> None:
         since = self.restarted_at[device]
-        if since and since <= sent and now - since <= STARTUP and self.fault_current_at < since:
+        flows = any(self.world.plant.root[f.zone] != DEAD for f in self.world.plant.faults)
+        if since and since <= sent and now - since <= STARTUP and self.fault_current_at < since and not flows:
             self._break(8, now, f"{self._name(device)} {what} {(now - since) / 1000:.1f} ms after its agent's restart")
 
     def opening(self, now: int, device: int, sent: int) -> None:
@@ -251,7 +257,8 @@ class Monitor:
             watch.isolated = False
             watch.again += 1
             world.met["energised_onto_fault"] += 1
-            shots = world.feeder.devices[closed].reclose_dead_times_ms if closed >= 0 else ()
+            reclose = closed >= 0 and self.kind[closed] is RequestKind.RECLOSE
+            shots = world.feeder.devices[closed].reclose_dead_times_ms if reclose else ()
             if len(shots) > watch.shots.get(closed, 0):
                 watch.shots[closed] = watch.shots.get(closed, 0) + 1
             elif watch.fault.lateral:
@@ -345,7 +352,7 @@ class Monitor:
         world = self.world
         plant, layout = world.plant, world.layout
         _, may = self._fault_masks()
-        dark = sum(1 << z for z, root in enumerate(plant.root) if root == DEAD or root == ISLAND) & ~may
+        dark = sum(1 << z for z, root in enumerate(plant.root) if root in (DEAD, ISLAND)) & ~may
         back = self.ever_dead & ~dark & ~may
         self.lost_kw = sum(oracle.value_of(layout, self.ever_dead))
         self.restored_kw = sum(oracle.value_of(layout, back))
@@ -378,15 +385,21 @@ class Monitor:
             stated.update(details)
         for _, details in self._events("claim"):
             stated.update(str(details["zones"]).split(","))
-        for device, _ in self._events("request_given_up"):
-            a, b = world.layout.sides[world.feeder.device_index[device]]
-            stated.update((self._zone(a), self._zone(b)))
+        asked: dict[str, str] = {}
+        for note in world.trace:
+            if note.name == "request":
+                asked[note.device] = str(dict(note.details)["zones"])
+            elif note.name == "request_given_up":
+                stated.update(asked.get(note.device, "").split(","))
+        # A device that nobody can answer for explains what only it could have fed.
+        mute = {d for d in range(world.count) if d in locked or world.brains[d] is None or self._off(d)}
+        told = sum(1 << z.index for z in world.feeder.zones if z.name in stated)
+        could = oracle.reachable(world.plant, sum(1 << z for z in zones), self._fault_masks()[1] | told, mute)
         for zone in zones:
             if self._zone(zone) in stated:
                 world.met["dark_with_reason"] += 1
                 continue
-            beside = world.feeder.zones[zone].devices
-            if any(d in locked or world.brains[d] is None or self._off(d) for d in beside):
+            if not could >> zone & 1 or mute & set(world.feeder.zones[zone].devices):
                 world.met["dark_beside_lock_or_silence"] += 1
                 continue
             self._break(5, now, f"{self._zone(zone)} is dark, could be reached, and nobody has said why")

@@ -51,6 +51,7 @@ class _Search:
         self.open_to = 0
         """Dead zones without a fault that something could reach."""
         sources = len(layout.source_zones)
+        sick = {plant.root[f.zone] for f in plant.faults}
         self.root = [-1 if dead >> z & 1 or root >= sources else root for z, root in enumerate(plant.root)]
         """Source index of every zone that was never dead; -1 for the rest, until they are fed."""
         for zone in range(layout.zones):
@@ -61,14 +62,16 @@ class _Search:
         self.above: dict[int, tuple[int, int]] = {}
         """Zone: (device it is fed through, zone above)."""
         self.source: dict[int, tuple[float, float]] = {}
-        self.live = [z for z, root in enumerate(self.root) if root >= 0]
-        for zone in self.live:
+        fed = [z for z, root in enumerate(self.root) if root >= 0]
+        self.live = [z for z in fed if self.root[z] not in sick]
+        """Where a tree may begin: an island with a fault in it feeds nobody."""
+        for zone in fed:
             device = plant.parent[zone]
             if device >= 0:
                 self.load[zone] = (0.0, 0.0)
                 a, b = layout.sides[device]
                 self.above[zone] = (device, a if b == zone else b)
-        for zone in self.live:
+        for zone in fed:
             self._add(zone, *plant.net[zone])
         self.fed = 0
         self.best: Value = (-1.0, 0.0, 0.0)
@@ -186,7 +189,7 @@ def best(
     demand: list[tuple[float, float]],
     limit: int = 20_000,
 ) -> Answer:
-    """The best restoration of a set of zones, from the live rest as it is; of these, the plant's own feeding is ignored.
+    """The best restoration of a set of zones from the live rest; how the plant feeds them now is ignored.
 
     ``demand``: P, Q of each zone if it were fed again.
     """

@@ -1,4 +1,4 @@
-"""``flisr simulate``: the agents' brains through many random faults in virtual time, every invariant checked at each step."""
+"""``flisr simulate``: the agents' brains through many random faults in virtual time, every step judged."""
 
 from __future__ import annotations
 
@@ -47,10 +47,12 @@ def _replay(path: Path, as_json: bool) -> int:
         raise click.ClickException(str(error)) from error
     outcome = World(scenario).run()
     broken = outcome.broken
+    found = []
+    if broken:
+        found.append({"seed": scenario.seed, "invariant": broken.invariant, "why": broken.why, "file": str(path)})
     if as_json:
-        found = [{"seed": scenario.seed, "invariant": broken.invariant, "why": broken.why, "file": str(path)}]
         trace = [{"at_us": n.now_us, "device": n.device, "event": n.name, **dict(n.details)} for n in outcome.trace]
-        print(json.dumps({"runs": 1, "broken": found if broken else [], "coverage": outcome.met, "trace": trace}))
+        print(json.dumps({"runs": 1, "broken": found, "coverage": outcome.met, "trace": trace}))
     else:
         print("\n".join(trace_lines(outcome.trace, 1_000.0)))
         print(f"broken: {broken.invariant} ({_name(broken.invariant)}): {broken.why}" if broken else "all held")

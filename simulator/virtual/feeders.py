@@ -159,7 +159,9 @@ def _dress(rng: Random, draft: _Draft, shape: str) -> Feeder:
     heaviest = max((through[z] for z in range(draft.count) if draft.head[z] >= 0), default=0.0)
     if heaviest > HEAD_KVA:  # long feeders carry smaller customers, not more current than pick-up allows
         share = HEAD_KVA / heaviest
-        loads = [replace(load, p_kw=round(load.p_kw * share, 1), q_kvar=round(load.q_kvar * share, 1)) for load in loads]
+        loads = [
+            replace(load, p_kw=round(load.p_kw * share, 1), q_kvar=round(load.q_kvar * share, 1)) for load in loads
+        ]
         through = _through(draft, loads)
     for index, branch in enumerate(draft.branches):
         breaker = branch.kind is DeviceKind.BREAKER

@@ -2,14 +2,14 @@
 
 GOOSE retransmission is modelled and not played: a publication whose first frame is lost arrives with the repetition
 after 4, 20, 120 or 1120 ms (intervals 4, 16, 100, 1000 ms) unless a newer state has replaced it; the heartbeat in
-between costs nothing. A publisher that stops, or is cut off, is *lost* one timeAllowedToLive after its last frame (twice
-the interval then running, at least 20 ms). After a cut heals, or a subscriber starts, the next heartbeat brings the
-present state.
+between costs nothing. A publisher that stops, or is cut off, is *lost* one timeAllowedToLive after its last frame
+(twice the interval then running, at least 20 ms). After a cut heals, or a subscriber starts, the next heartbeat brings
+the present state.
 
 Acceptance. Frames that can be anything but genuine pass :class:`Gate`, a model of the subscriber's rule (IEC 62351-6:
-authentic; not test or simulated; stNum newer than the last one, or it is a replay; no older than 10 s): the agents' real
-subscriber is tested on its own, in ``tests/goose``. Genuine frames are authentic by construction, so of the rule only
-"newer than the last" can fail for them (reordering, duplication), and only that is looked at.
+authentic; not test or simulated; stNum newer than the last one, or it is a replay; no older than 10 s): the agents'
+real subscriber is tested on its own, in ``tests/goose``. Genuine frames are authentic by construction, so of the rule
+only "newer than the last" can fail for them (reordering, duplication), and only that is looked at.
 """
 
 from __future__ import annotations

@@ -52,9 +52,7 @@ def _chunk(job: tuple[range, int, str]) -> list[Answer]:
 
 def run(first: int, count: int, switches: int, chaos: str, jobs: int) -> Iterator[Answer]:
     """All seeds from ``first``, in order of seed."""
-    chunks = [
-        (range(at, min(at + CHUNK, first + count)), switches, chaos) for at in range(first, first + count, CHUNK)
-    ]
+    chunks = [(range(at, min(at + CHUNK, first + count)), switches, chaos) for at in range(first, first + count, CHUNK)]
     if jobs <= 1 or len(chunks) == 1:
         for job in chunks:
             yield from _chunk(job)

@@ -3,8 +3,9 @@
 Model. Zones are vertices, closed contacts are edges. An island with a source is solved from that source: load flow by
 summing net demand up the tree (no losses), fault current by a Thévenin ladder (source impedance, least-impedance path
 through each zone, fault resistance; exact for faults in series on a tree). Each generator on line adds its own fault
-current along the path to the nearest fault. An island without a source lives on its generators until they trip, and collapses
-at once if they cannot carry its load. Only a three-phase fault takes the voltage away in all phases. Machines give 5 x rated current (no decay), inverters 1.2 x.
+current along the path to the nearest fault. An island without a source lives on its generators until they trip, and
+collapses at once if they cannot carry its load. Only a three-phase fault takes the voltage away in all phases.
+Machines give 5 x rated current (no decay), inverters 1.2 x.
 
 This is truth, not measurement: detection delays and lies are added by :mod:`simulator.virtual.sensing`.
 """
@@ -94,9 +95,7 @@ class Layout:
                         far = s.node_b if here == s.node_a else s.node_a
                         step = complex(s.r1_ohm, s.x1_ohm)
                         count += 1
-                        heappush(
-                            heap, (distance + abs(step), count, far, z1 + step, z0 + complex(s.r0_ohm, s.x0_ohm))
-                        )
+                        heappush(heap, (distance + abs(step), count, far, z1 + step, z0 + complex(s.r0_ohm, s.x0_ohm)))
             self._reach[key] = found
         return found
 
@@ -204,7 +203,11 @@ class Plant:
         for zone in order:
             self.volts[zone] = volts
         if faults:
-            self._load_flow(order, feeder_of, root)
+            if root != ISLAND:
+                self._load_flow(order, feeder_of, root)
+            elif not self._balanced(order):
+                for zone in order:
+                    self.volts[zone] = 0.1
             self._fault_flow(order, feeder_of, root, faults)
         elif root == ISLAND and not self._balanced(order):
             for zone in order:
@@ -218,9 +221,7 @@ class Plant:
         demand = rated = 0.0
         for zone in order:
             demand += layout.load_p[zone] * self.cold[zone]
-            rated += sum(
-                layout.feeder.ders[i].rated_kva for i in layout.feeder.zones[zone].ders if self.der_on[i]
-            )
+            rated += sum(layout.feeder.ders[i].rated_kva for i in layout.feeder.zones[zone].ders if self.der_on[i])
         return demand <= 0.9 * rated
 
     def _load_flow(self, order: list[int], feeder_of: dict[int, int], root: int) -> None:
@@ -282,6 +283,10 @@ class Plant:
                     amps = abs(voltage[near] * y) * scale
                     device = parent[zone]
                     self.fault_a[device] += amps if sides[device][1] == zone else -amps
+                    # Generators stand behind delta windings: residual current comes from the source only.
+                    self.earth[device] = (
+                        kind in ("ag", "bcg") and amps >= 0.8 * layout.feeder.devices[device].earth_pickup_a
+                    )
                 at = by_zone.get(zone)
                 if at and kind == "abc":
                     f = at[0]
@@ -293,9 +298,6 @@ class Plant:
             for zone in order:
                 self.volts[zone] = 0.1
         self._backfeed(feeder_of, by_zone, kind)
-        if kind in ("ag", "bcg"):
-            for zone in order[1:]:
-                self.earth[parent[zone]] = root != ISLAND
 
     def _backfeed(self, feeder_of: dict[int, int], by_zone: dict[int, list[Fault]], kind: str) -> None:
         layout, parent, sides = self.layout, self.parent, self.layout.sides

@@ -11,8 +11,9 @@
       - {at_ms: 1230, do: crash, device: D03}
 
 Happenings: fault (lateral, extinguish_ms), crash, restart (unreadable), partition (groups), heal, source_loss,
-source_return, blind, seeing, command (kind, local), forge (what: see ``ForgedKind``). ``at_ms`` counts from the start of the run;
-agents are up from 0 and past their silence at 1 s. ``faulty`` fields are those of :class:`Faulty`.
+source_return, blind, seeing, command (kind, local), forge (what: see :meth:`simulator.virtual.lan.Bus.forge`).
+``at_ms`` counts from the start of the run; agents are up from 0 and past their silence at 1 s. ``faulty`` fields are
+those of :class:`Faulty`.
 """
 
 from __future__ import annotations

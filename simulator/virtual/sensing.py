@@ -2,8 +2,8 @@
 
 Pick-up: 3.0 to 4.2 ms after the current rose (sub-cycle element), stamped with its sample time, at the brain one
 merging-unit delay and up to 0.3 ms later. Drop-off and current zero: 8 to 11 ms after interruption. Voltage: 10 ms
-(merging unit), 15 ms (the breaker IED's presence indication). Load: the new average after 100 ms, held through an episode.
-A conventional relay (device without SV) raises its flags after 25 to 35 ms and drops them after 20 to 30 ms.
+(merging unit), 15 ms (the breaker IED's presence indication). Load: the new average after 100 ms, held through an
+episode. A conventional relay (device without SV) raises its flags after 25 to 35 ms and drops them after 20 to 30 ms.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ class Sensing:
         self._tell(
             now,
             device,
-            meas._replace(
-                level=level, direction=direction, start_us=start, end_us=0, peak_a=amps, current_zero=False
-            ),
+            meas._replace(level=level, direction=direction, start_us=start, end_us=0, peak_a=amps, current_zero=False),
         )
 
     def _fall(self, now: int, device: int, _: None) -> None:

@@ -1,4 +1,4 @@
-"""Print a seed: its feeder, what happens, the trace. ``python -m simulator.virtual.show SEED [SWITCHES] [CHAOS] [-a]``."""
+"""Print a run's feeder, story and trace: ``python -m simulator.virtual.show SEED|FILE [SWITCHES] [CHAOS] [-a]``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From a broken scenario to a small one that breaks the same invariant: leave things out as long as it still breaks.
 
-Tried in turn, until nothing more can go: happenings (with their faulty devices), chance on the bus, generators and loads,
-dead ends of the feeder, ties. What remains is what the fault needs; it is written as a scenario file that ``flisr simulate
+Tried in turn, until nothing more can go: happenings, faulty devices, chance on the bus, devices with all that hangs on
+them, generators, fuses. What remains is what the fault needs; it is written as a scenario file that ``flisr simulate
 --replay`` and ``flisr demo --scenario`` play.
 """
 
@@ -54,8 +54,8 @@ def _kept(feeder: Feeder, devices: list[int], zones: list[int]) -> Feeder:
         feeder,
         device_index={},
         devices=tuple(
-            replace(feeder.devices[i], zone_a=zone_at[feeder.devices[i].zone_a], zone_b=zone_at[feeder.devices[i].zone_b])
-            for i in devices
+            replace(d, zone_a=zone_at[d.zone_a], zone_b=zone_at[d.zone_b])
+            for d in (feeder.devices[i] for i in devices)
         ),
         zones=tuple(
             replace(

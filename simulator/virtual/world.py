@@ -59,10 +59,8 @@ class BrainLike(Protocol):
     def evaluated(self, upto_us: int) -> None: ...
 
 
-class MakeBrain(Protocol):
-    """How brains come to be: (feeder, device index, what was on disk)."""
-
-    def __call__(self, feeder: Feeder, device: int, restored: LockRecord | None) -> BrainLike: ...
+MakeBrain = Callable[[Feeder, int, LockRecord | None], BrainLike]
+"""How brains come to be: feeder, device index, what was on disk."""
 
 
 def real_brain(feeder: Feeder, device: int, restored: LockRecord | None) -> BrainLike:
@@ -364,9 +362,7 @@ class World:
     def _strike(self, now: int, h: Happening) -> None:
         zone = next(z.index for z in self.feeder.zones if z.name == h.zone)
         section = next((i for i, s in enumerate(self.feeder.sections) if s.name == h.section), -1)
-        fault = Fault(
-            zone, section, h.fraction, h.kind or "abc", h.rf_ohm, h.lateral, int(h.extinguish_ms * 1000), now
-        )
+        fault = Fault(zone, section, h.fraction, h.kind or "abc", h.rf_ohm, h.lateral, int(h.extinguish_ms * 1000), now)
         self.met[f"fault_{fault.kind}"] += 1
         if self.feeder.zones[zone].busbar:
             self.met["fault_busbar"] += 1
