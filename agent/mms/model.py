@@ -1,8 +1,9 @@
 """The data model an agent shows over MMS, and how the agent's state fills it: plain data, no library.
 
 Logical nodes of IEC 61850-7-4: LLN0 (Beh, Health), XCBR1 (Pos, BlkOpn, BlkCls, Loc: the breaker as its own IED reports
-it), CILO1 (EnaOpn, EnaCls), CSWI1 (Pos with select-before-operate, enhanced security), GGIO1 for what 7-4 has no place
-for. A load-break switch is shown as XSWI1 with the same data objects. Release of a lock-out is not in the model.
+it), CILO1 (EnaOpn, EnaCls), CSWI1 (Pos with select-before-operate, enhanced security), MMXU1 (TotW, TotVAr in kW and
+kvar, positive from side A to side B), GGIO1 for what 7-4 has no place for. A load-break switch is shown as XSWI1 with
+the same data objects. Release of a lock-out is not in the model.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def pre_check(state: IedState, close: bool) -> Refusal:
     return Refusal.NONE
 
 
-def values(state: IedState, switch: str) -> dict[str, int | bool]:
+def values(state: IedState, switch: str) -> dict[str, int | bool | float]:
     """Values of all status attributes by reference below the logical device (``XCBR1.Pos`` is a Dbpos)."""
     report = state.report
     locked = report.locked_a or report.locked_b
@@ -130,7 +131,7 @@ def values(state: IedState, switch: str) -> dict[str, int | bool]:
         report.level is Level.BLIND,
         state.alarm,
     )
-    result: dict[str, int | bool] = {
+    result: dict[str, int | bool | float] = {
         "LLN0.Health": health(state),
         "LLN0.Beh": 1 if state.protection_alive else 5,
         f"{switch}.Pos": position,
@@ -143,6 +144,8 @@ def values(state: IedState, switch: str) -> dict[str, int | bool]:
         "CILO1.EnaOpn": pre_check(state, False) is Refusal.NONE,
         "CILO1.EnaCls": closable,
         "GGIO1.SPCSO1": report.automation,
+        "MMXU1.TotW": float(round(report.p_kw)),
+        "MMXU1.TotVAr": float(round(report.q_kvar)),
     }
     result.update({f"GGIO1.{name}": bool(value) for name, value in zip(GGIO, indications, strict=True)})
     return result

@@ -48,7 +48,7 @@ class MmsServer:
         self._switch = switch
         self._state: IedState | None = None
         self._attributes: dict[str, tuple[Any, ...]] = {}
-        self._shown: dict[str, int | bool] = {}
+        self._shown: dict[str, int | bool | float] = {}
         self._kept: list[Any] = []
         self._subscribers: list[Any] = []
         self.failures: list[str] = []
@@ -119,6 +119,9 @@ class MmsServer:
             self._object("GGIO1", name, iec.CDC_SPS_create(name, generic, 0), "bool")
         direct = iec.CDC_CTL_MODEL_DIRECT_NORMAL | options
         self._object("GGIO1", "SPCSO1", iec.CDC_SPC_create("SPCSO1", generic, 0, direct), "bool")
+        metering = self._node(device, "MMXU1")
+        for name in ("TotW", "TotVAr"):
+            self._object("MMXU1", name, iec.CDC_MV_create(name, metering, 0, False), "float")
         self._reports(device)
 
     def _node(self, device: Any, name: str) -> Any:
@@ -131,7 +134,9 @@ class MmsServer:
     def _object(self, node: str, name: str, data_object: Any, kind: str) -> None:
         iec = self._iec
         model_node = iec.toModelNode(data_object)
-        children = [iec.ModelNode_getChild(model_node, child) for child in ("stVal", "q", "t")]
+        children = [
+            iec.ModelNode_getChild(model_node, child) for child in ("mag.f" if kind == "float" else "stVal", "q", "t")
+        ]
         self._kept += [data_object, model_node, *children]
         attributes = tuple(iec.toDataAttribute(child) for child in children)
         self._attributes[f"{node}.{name}"] = (kind, *attributes)
@@ -143,7 +148,8 @@ class MmsServer:
         data_set = iec.DataSet_create("dsStatus", self._lln0)
         self._kept.append(data_set)
         for reference in self._attributes:
-            variable = reference.replace(".", "$ST$")
+            constraint = "MX" if self._attributes[reference][0] == "float" else "ST"
+            variable = reference.replace(".", f"${constraint}$")
             self._kept.append(iec.DataSetEntry_create(data_set, variable, -1, None))
         triggers = iec.TRG_OPT_DATA_CHANGED | iec.TRG_OPT_QUALITY_CHANGED | iec.TRG_OPT_INTEGRITY | iec.TRG_OPT_GI
         fields = iec.RPT_OPT_SEQ_NUM | iec.RPT_OPT_TIME_STAMP | iec.RPT_OPT_REASON_FOR_INCLUSION | iec.RPT_OPT_ENTRY_ID
@@ -173,6 +179,8 @@ class MmsServer:
                 )
                 if kind == "dbpos":
                     iec.IedServer_updateDbposValue(self._server, status, int(value))
+                elif kind == "float":
+                    iec.IedServer_updateFloatAttributeValue(self._server, status, float(value))
                 elif kind == "int":
                     iec.IedServer_updateInt32AttributeValue(self._server, status, int(value))
                 else:

@@ -29,6 +29,7 @@ def read(ref, fc=iec.IEC61850_FC_ST):
 _, value = read("XCBR1.Pos.stVal"); out["pos"] = iec.Dbpos_fromMmsValue(value)
 _, value = read("XCBR1.BlkCls.stVal"); out["blkcls"] = iec.MmsValue_getBoolean(value)
 _, value = read("CILO1.EnaCls.stVal"); out["enacls"] = iec.MmsValue_getBoolean(value)
+_, value = read("MMXU1.TotW.mag.f", iec.IEC61850_FC_MX); out["p"] = iec.MmsValue_toFloat(value)
 _, value = read("LLN0.Health.stVal"); out["health"] = iec.MmsValue_toInt32(value)
 control = iec.ControlObjectClient_create("R11_AGLD0/CSWI1.Pos", con)
 out["model"] = iec.ControlObjectClient_getControlModel(control)
@@ -54,7 +55,9 @@ print(json.dumps(out), flush=True)
 import os; os._exit(0)
 """
 
-FREE = IedState(Report(ready=True, level=Level.QUIET), BreakerStatus(position=Position.OPEN), True, True, True)
+FREE = IedState(
+    Report(ready=True, level=Level.QUIET, p_kw=812.3), BreakerStatus(position=Position.OPEN), True, True, True
+)
 
 
 class FakeBrain:
@@ -127,6 +130,7 @@ def test_operate_that_the_brain_accepts_terminates_positively() -> None:
     result = exchange(closed, brain, "open")
     assert (result["select"], result["operate"], result["termination"]) == (True, True, 0)
     assert result["health"] == 1
+    assert result["p"] == 812.0
     assert brain.orders == [(CommandKind.OPEN, "MMS orCat 3")]
 
 
