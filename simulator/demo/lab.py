@@ -251,7 +251,7 @@ class Lab:
         self._control = PlantLink(self._wire / "plant", "demo")
         # What stands for copper and for other firmware must not wait for the agents' real-time threads.
         for (role, _), running in self.running.items():
-            if role in ("plant", "breaker"):
+            if role != "agent":
                 _promote(running.process.pid, SUPPORT_PRIORITY)
 
     def _is_ready(self, running: Running) -> bool:
