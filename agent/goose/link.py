@@ -35,6 +35,8 @@ BATCH_MAX = 64
 BUFFER = 2048
 RECEIVE_BUFFER = 1 << 20
 MACS_MAX = 256
+EXPEDITED = 0xB8
+"""DSCP 46: routers that know it put R-GOOSE first."""
 
 _TIMESPEC = struct.Struct("@ll")
 
@@ -191,6 +193,7 @@ class UdpLink(_Socket):
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, own)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, spec.ttl)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
             if spec.groups:
                 sock.bind(("", spec.port))
             for group in dict.fromkeys(spec.groups):

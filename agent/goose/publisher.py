@@ -9,12 +9,14 @@ STEADY     publish             stNum + 1, sqNum = 0, t = now, send              
 BURST      timer, i-th due     sqNum + 1, send; next interval of the curve                 BURST
 BURST      timer, last due     sqNum + 1, send; last interval from now on                  STEADY
 STEADY     timer due           sqNum + 1, send                                             STEADY
+any        timer, 2 s late     as publish, with the values as they are                     BURST
 any        timer, not due      nothing                                                     same
 =========  ==================  ==========================================================  ========
 
 stNum and sqNum roll over from 2^32 - 1 to 1. ``first`` is 1 after a plain restart; a publisher that keeps a high-water
 mark over restarts passes it (see :attr:`Publisher.st_num`). t never goes back while the publisher lives. Repetitions
-lie on a grid from the event, so that the age of a repetition follows from its sqNum. timeAllowedtoLive is constant:
+lie on a grid from the event, so that the age of a repetition follows from its sqNum; a publisher that was stopped, or
+whose clock was moved on, lost that grid and tells its state anew. timeAllowedtoLive is constant:
 2.5 heartbeats, one may be lost.
 """
 
@@ -36,6 +38,7 @@ T = TypeVar("T")
 NUMBER_MAX = 0xFFFFFFFF
 QUALITY_SYNCHRONISED = 0x0A
 QUALITY_UNSYNCHRONISED = CLOCK_NOT_SYNCHRONISED | 0x1F
+LATE_US = 2_000_000
 PAPER_CURVE_MS = (4, 16, 100, 1000)
 
 
@@ -131,6 +134,9 @@ class Publisher(Generic[T]):
     def publish(self, message: T, now: int) -> bytes:
         """A new state: the payload to send now (an Ethernet frame, or a datagram where the stream is routed)."""
         self._values = self._data_set.to_values(message)
+        return self._new_state(now)
+
+    def _new_state(self, now: int) -> bytes:
         if self.state is State.SILENT:
             self._st_num = self._first
             self._sq_num = 1 if self._first == 1 else 0
@@ -153,6 +159,8 @@ class Publisher(Generic[T]):
             # A clock set back must not silence us for longer than one interval.
             self._due = min(self._due, now + self._intervals[min(self._step, last)])
             return None
+        if now - self._due > LATE_US:
+            return self._new_state(now)
         self._sq_num = self._sq_num + 1 if self._sq_num < NUMBER_MAX else 1
         self._step = min(self._step + 1, last)
         if self._step == last:

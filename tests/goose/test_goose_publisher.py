@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.goose import codec, frame, session
 from agent.goose.codec import Pdu
 from agent.goose.dataset import command_data_set
-from agent.goose.publisher import NUMBER_MAX, Publisher, State, curve
+from agent.goose.publisher import LATE_US, NUMBER_MAX, Publisher, State, curve
 from agent.logic.messages import BreakerCommand
 from tests.goose.lab import KEY, NOW, stream
 
@@ -74,13 +74,25 @@ def test_t_never_goes_back() -> None:
 def test_a_late_timer_sends_once_and_a_clock_set_back_does_not_silence() -> None:
     p = publisher()
     p.publish(ORDER, NOW)
-    late = NOW + 60_000 * MS
+    late = NOW + 1_500 * MS
     assert pdu(p.timer(late)).sq_num == 2
     assert p.timer(late) is None
     assert p.deadline is not None
     assert p.deadline > late
     p.timer(NOW)
     assert p.deadline <= NOW + 1000 * MS
+
+
+def test_a_publisher_that_was_stopped_tells_its_state_anew() -> None:
+    """Its repetitions would look old: their age follows from sqNum."""
+    p = publisher()
+    first = pdu(p.publish(ORDER, NOW))
+    late = NOW + 60_000 * MS
+    again = pdu(p.timer(late))
+    assert (again.st_num, again.sq_num, again.t.microseconds) == (2, 0, late)
+    assert again.data == first.data
+    assert p.state is State.BURST
+    assert p.deadline == late + 4 * MS
 
 
 def test_quality_of_time_simulation_and_commissioning_are_told() -> None:
@@ -119,19 +131,21 @@ def test_impossible_curves_are_refused(least: int, most: int) -> None:
         curve(least, most)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3_000_000)), max_size=60))
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4_000_000)), max_size=60))
 def test_numbers_and_time_to_live_hold_under_any_calls(calls: list[tuple[bool, int]]) -> None:
     """Same state: sqNum grows by one; new state: stNum by one; never two frames without a cause."""
     p, now, last = publisher(), NOW, None
     for new, step in calls:
         now += step
+        late = p.deadline is not None and now - p.deadline > LATE_US
         payload = p.publish(ORDER, now) if new else p.timer(now)
         if payload is None:
             continue
         sent = pdu(payload)
         if last is not None:
-            assert (sent.st_num, sent.sq_num) == ((last.st_num + 1, 0) if new else (last.st_num, last.sq_num + 1))
-            assert (sent.t == last.t) is not new
+            anew = new or late
+            assert (sent.st_num, sent.sq_num) == ((last.st_num + 1, 0) if anew else (last.st_num, last.sq_num + 1))
+            assert (sent.t == last.t) is not anew
         assert p.deadline is not None
         assert now < p.deadline <= now + sent.ttl_ms * MS // 2
         last = sent
