@@ -17,7 +17,7 @@ from lxml import etree
 from scl.elements import NS, tag
 from scl.problem import Problem, SclError, Severity
 
-SIZE_MAX = 128 << 20
+SIZE_MAX = 64 << 20
 SAFE_ENCODINGS = re.compile(r"(utf-?8|us-ascii|ascii|iso-?8859-?\d{1,2}|latin-?1|windows-125\d|cp125\d)", re.IGNORECASE)
 _PROLOG = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _DECLARATION = re.compile(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"'][^>]*\?>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,18 @@ def test_output_that_cannot_be_written(tmp_path: Path, demo_path: Path) -> None:
     status, _, err = _run("generate", demo_path, "-o", tmp_path / "no" / "x.scd")
     assert status == 1
     assert "No such file" in err
+
+
+def test_every_code_is_in_the_reference() -> None:
+    root = Path(__file__).parents[2]
+    reference = (root / "docs" / "reference" / "scl.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", reference))
+    codes = set()
+    for path in sorted((root / "scl").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        after_severity = r"(?:\bE|\bW|Severity\.[A-Z]+|\bseverity|E\s+else\s+W|W\s+if[^,]*),\s*\"([a-z]+(?:-[a-z]+)*)\""
+        codes |= set(re.findall(after_severity, text))
+        calls = r"(?:\.wrong|\.add|_error|_fatal|_zone_wrong)\("
+        codes |= set(re.findall(calls + r"[^\"()]*(?:\([^()]*\))?[^\"()]*\"([a-z]+(?:-[a-z]+)+)\"", text))
+    assert len(codes) > 40
+    assert codes <= known, codes - known
