@@ -178,7 +178,7 @@ class _Svg:
         else:
             self._label(x, y - 12, name, "#24292f")
             if flow:
-                self._label(x, y + 22, flow, "#57606a")
+                self.out.append(f'<text x="{x - 8}" y="{y + 22}" font-size="11" fill="#57606a">{flow}</text>')
         self.out.append("</g>")
 
     def _line(self, x1: float, y1: float, x2: float, y2: float, colour: str, width: int) -> None:
