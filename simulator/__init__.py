@@ -1,1 +1,4 @@
-"""The laboratory: plant, merging units, virtual IEDs, virtual LAN, scenarios. Imports everything, nothing imports it."""
+"""The laboratory: plant, merging units, virtual IEDs, virtual LAN, scenarios.
+
+Imports everything, nothing imports it.
+"""
