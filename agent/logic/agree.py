@@ -20,19 +20,33 @@ from agent.logic.isolate import current_zero, trip
 from agent.logic.messages import GRANTS_MAX, Level, Live, Position, Report, Request, RequestKind
 from agent.logic.picture import feed_path, flow_into
 from agent.logic.restore import source_output
-from agent.logic.state import Grant, Reservation, State
+from agent.logic.state import Grant, Recent, Reservation, State
 
 
-def hear(state: State, peer: int, report: Report, now: int) -> None:
+def hear(state: State, peer: int, report: Report, old: Report | None, now: int) -> None:
     """Take note of a peer's request, or of its end."""
     request = report.request
     grant = state.grants.get(peer)
     if grant is not None and grant.request.number != request.number:
         release(state, peer, now)
+    if old is not None and old.request.number not in (0, request.number) and report.position is Position.CLOSED:
+        carried_out(state, peer, old.request, now)
     if request.number:
         state.asking.add(peer)
     else:
         state.asking.discard(peer)
+
+
+def carried_out(state: State, device: int, request: Request, now: int) -> None:
+    """Plans count a step's load at once, along the path that feeds it; reports follow."""
+    a, b = state.grid.sides[device]
+    live_zone = a if request.zones >> b & 1 else b
+    path = feed_path(state, live_zone)
+    if path is not None and request.kind is not RequestKind.RECLOSE:
+        mask = sum(1 << on_path for on_path, _ in path)
+        source_zone = state.grid.other(*path[-1]) if path else live_zone
+        until = now + state.config.reservation_hold
+        state.recent.append(Recent(mask, source_zone, request.p_kw, request.q_kvar, until))
 
 
 def release(state: State, peer: int, now: int) -> None:

@@ -150,9 +150,11 @@ class Brain:
         state.version += 1
         if report.claim_number != state.seen[peer]:
             isolate.accept(state, peer, report, now, first)
-        hear(state, peer, report, now)
+        hear(state, peer, report, old, now)
         if old is None or report.start_us != old.start_us or report.level != old.level:
             observe.answer(state, peer, report)
+            if report.level is Level.PICKUP and (old is None or old.level is not Level.PICKUP):
+                state.peer_pickup = report.upto_us
         if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
             for zone in state.grid.sides[peer]:
                 observe.remember_demand(state, zone, now)

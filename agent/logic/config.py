@@ -10,7 +10,7 @@ class BrainConfig:
     """Defaults fit agents on one station bus; a wide-area group raises the ``answer`` figures."""
 
     pickup_spread: int = 1_500
-    """Two devices that carry the same fault current pick up at most this far apart (start element against pick-up)."""
+    """After our pick-up a neighbour that carries the same fault current has started at the latest by then."""
     dropoff_spread: int = 25_000
     """The same at drop-off: a full-cycle filter and the last pole's arc."""
     answer_wait: int = 9_000

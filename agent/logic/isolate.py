@@ -149,9 +149,10 @@ def can_break(state: State) -> bool:
 
 
 def current_zero(state: State) -> bool:
-    """No current in any pole, on valid data. Without SV: both sides dead by voltage presence, relay quiet."""
+    """No current in any pole, on valid data. Without SV: relay quiet, and open or both sides dead."""
     if state.grid.devices[state.me].merging_unit is None:
-        return state.level is Level.QUIET and state.live_a is Live.DEAD and state.live_b is Live.DEAD
+        dead = state.live_a is Live.DEAD and state.live_b is Live.DEAD
+        return state.level is Level.QUIET and (dead or state.position is Position.OPEN)
     return state.level is not Level.BLIND and state.measurement.current_zero
 
 
@@ -168,7 +169,7 @@ def trip(state: State, now: int, why: str, clearing: bool = False) -> None:
     state.close_at = 0
     state.backup_at = NEVER
     state.operate_dirty = True
-    state.emit("trip", now, ("why", why), ("pickup_us", state.measurement.start_us))
+    state.emit("trip", now, ("why", why), ("pickup_us", state.measurement.pickup_us or state.measurement.start_us))
 
 
 def clear(state: State, now: int) -> int:
@@ -233,7 +234,8 @@ def _breakers_between(state: State, entered: int, wanted: int) -> int:
 def _surely_quiet(state: State, device: int, report: Report | None) -> bool:
     if report is None or not state.fresh[device] or report.level is not Level.QUIET:
         return False
-    return report.end_us <= state.measurement.start_us
+    quiet = report.upto_us >= state.asked + state.config.pickup_spread
+    return quiet and report.end_us <= state.measurement.start_us
 
 
 def pursue(state: State, now: int) -> None:
@@ -251,7 +253,7 @@ def pursue(state: State, now: int) -> None:
 
 def current_zero_or_blind(state: State) -> bool:
     """Nothing speaks against an open position."""
-    return state.level is Level.BLIND or state.measurement.current_zero
+    return state.level is Level.BLIND or current_zero(state)
 
 
 def _confirm(state: State, now: int) -> None:

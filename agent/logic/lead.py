@@ -8,7 +8,7 @@ idle ── dead healthy side, plan names us ──> asking ── all granted, 
 from __future__ import annotations
 
 from agent.logic import gate, isolate
-from agent.logic.agree import agreed, generation_pause
+from agent.logic.agree import agreed, carried_out, generation_pause
 from agent.logic.grid import bits
 from agent.logic.messages import (
     CommandResult,
@@ -106,6 +106,7 @@ def _watch_close(state: State, now: int) -> int:
         kind = state.request.kind
         until = now + state.config.reservation_hold
         state.reservations.append(Reservation(state.request.p_kw, state.request.q_kvar, until))
+        carried_out(state, state.me, state.request, now)
         state.closed_at, state.close_at = now, 0
         state.request = Request()
         state.tries = state.close_failures = 0
@@ -165,9 +166,13 @@ def _restore(state: State, now: int) -> int:
         return due
     waited = state.unsettled_since and now >= state.unsettled_since + state.config.unsettled_wait
     alone = now >= max(state.dead_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
+    counted = len(state.recent)
+    state.recent = [step for step in state.recent if now < step.until]
+    if len(state.recent) != counted:
+        state.version += 1
     key = 4 * state.version + 2 * bool(waited) + alone
     if pending_claim(state) or state.planned == key:
-        return NEVER
+        return min((step.until for step in state.recent), default=NEVER)
     state.planned = key
     result = plan(state, state.known)
     _say_dark(state, result.dark, now)
@@ -186,7 +191,8 @@ def _restore(state: State, now: int) -> int:
             first = _first_part(state, feed, dead)
             ask(state, RequestKind.RESTORE, *first, now)
             return now + state.config.act_within
-    return deadlock if now < deadlock else NEVER
+    again = min((step.until for step in state.recent), default=NEVER)
+    return min(again, deadlock if now < deadlock else NEVER)
 
 
 def _say_dark(state: State, dark: tuple[tuple[int, str], ...], now: int) -> None:

@@ -71,8 +71,18 @@ def _spoken(state: State, device: int, zone: int, report: Report, now: int) -> t
     if report.start_us and (report.end_us == 0 or report.level in (Level.START, Level.PICKUP)):
         if report.direction is Direction.UNKNOWN or report.direction is Direction.NONE:
             return (Flow.PENDING, deadline) if now < deadline else (Flow.UNCERTAIN, NEVER)
-        return (Flow.IN if _into(state, device, report) == zone else Flow.LEAVING), NEVER
+        return _running(state, device, zone, report, now)
     return _quiet(state, device, zone, report, now, deadline)
+
+
+def _running(state: State, device: int, zone: int, report: Report, now: int) -> tuple[Flow, int]:
+    """Its episode lasts, as far as we have heard. If ours is over and its end is never heard of, we have not heard."""
+    again = NEVER
+    if not state.active:
+        again = state.measurement.end_us + state.config.voltage_lag
+        if now >= again:
+            return Flow.UNCERTAIN, NEVER
+    return (Flow.IN if _into(state, device, report) == zone else Flow.LEAVING), again
 
 
 def _quiet(state: State, device: int, zone: int, report: Report, now: int, deadline: int) -> tuple[Flow, int]:
@@ -81,7 +91,7 @@ def _quiet(state: State, device: int, zone: int, report: Report, now: int, deadl
     our_end = state.upto if state.active else ours.end_us
     ended = report.end_us
     if ended <= ours.start_us:
-        if report.upto_us >= ours.start_us + config.pickup_spread:
+        if report.upto_us >= state.asked + config.pickup_spread:
             return Flow.NONE, NEVER
         return (Flow.PENDING, deadline) if now < deadline else (Flow.UNCERTAIN, NEVER)
     # Its episode overlapped ours; what counts is whether ours outlived it.
@@ -103,7 +113,7 @@ def deadline_for(state: State, device: int) -> int:
     conventional = state.grid.devices[device].merging_unit is None
     ours = state.grid.devices[state.me].merging_unit is None
     wait = state.config.conventional_wait if conventional or ours else state.config.answer_wait
-    return state.measurement.start_us + wait
+    return state.asked + wait
 
 
 def decide(state: State, zone: int, now: int) -> Decision:

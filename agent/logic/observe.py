@@ -161,7 +161,8 @@ def answer(state: State, peer: int, report: Report) -> None:
     if not concerned >> peer & 1:
         return
     if report.level in (Level.START, Level.PICKUP) and state.level is Level.QUIET:
-        wanted = report.start_us + state.config.pickup_spread
+        picked_up = report.upto_us if report.level is Level.PICKUP else report.start_us
+        wanted = picked_up + state.config.pickup_spread
         told = state.last_report.upto_us if state.last_report is not None else 0
         if told < wanted:
             state.tell_at = wanted if state.tell_at == NEVER else max(state.tell_at, wanted)

@@ -322,6 +322,9 @@ class Search:
             p, q = p + feed.p_kw, q + feed.q_kvar
             added[device] = (p, q)
             base_p, base_q = flow_into(self.state, device, zone)
+            for step in self.state.recent:
+                if step.devices >> device & 1:
+                    base_p, base_q = base_p + step.p_kw, base_q + step.q_kvar
             amps = hypot(base_p + p, base_q + q) / grid.root3_kv
             if amps > min(grid.devices[device].rated_current_a, grid.zone_rating_a[zone]):
                 return None
@@ -331,6 +334,9 @@ class Search:
         p, q = p + feed.p_kw, q + feed.q_kvar
         added[key] = (p, q)
         out_p, out_q = source_output(self.state, source_zone)
+        for step in self.state.recent:
+            if step.source_zone == source_zone:
+                out_p, out_q = out_p + step.p_kw, out_q + step.q_kvar
         source = grid.feeder.sources[grid.zone_source[source_zone]]
         if hypot(out_p + p, out_q + q) > source.rated_kva:
             return None

@@ -46,6 +46,17 @@ class Reservation:
     until: int
 
 
+@dataclass(slots=True)
+class Recent:
+    """A step that a requester has just carried out: its load is on these devices before their reports say so."""
+
+    devices: int
+    source_zone: int
+    p_kw: float
+    q_kvar: float
+    until: int
+
+
 class State:
     """See the module. Times are microseconds; zone and device sets are bit masks."""
 
@@ -118,6 +129,7 @@ class State:
         self.request_since = 0
         self.retry_at = 0
         self.tries = 0
+        self.recent: list[Recent] = []
         self.asking: set[int] = set()
         """Peers with a request outstanding."""
         self.grants: dict[int, Grant] = {}
@@ -127,7 +139,8 @@ class State:
         # Locating and planning.
         self.decided = True
         """The present episode has led to a claim, or needs none."""
-        self.again_at = NEVER
+        self.peer_pickup = 0
+        """Sample time at which a peer last reported a new pick-up."""
         self.version = 0
         """Counts changes of the picture; a plan is made once per version."""
         self.planned = -1
@@ -165,6 +178,16 @@ class State:
     def active(self) -> bool:
         """A fault episode lasts."""
         return Level.START <= self.level <= Level.PICKUP
+
+    @property
+    def asked(self) -> int:
+        """From when on a neighbour's silence counts: our pick-up, or the peer's that makes our start count.
+
+        A start is eager and comes at uneven times, but everywhere on the path before the first pick-up.
+        """
+        if self.level is Level.START:
+            return max(self.measurement.start_us, self.peer_pickup)
+        return self.measurement.pickup_us or self.measurement.start_us
 
     def is_open(self, device: int) -> bool:
         """Is the device known to be open? A silent peer's last word counts: nobody closes without our grant."""

@@ -47,11 +47,19 @@ def _fuse(state: State, zone: int, now: int) -> int:
     if ended and state.measurement.end_us < until:
         until = max(until, state.measurement.end_us + state.config.voltage_lag)
         fed = state.live_a is Live.LIVE and state.live_b is Live.LIVE and state.position is Position.CLOSED
-        if now >= until and fed and not state.trip:
+        if now >= until and fed and not state.trip and not _fault_elsewhere(state):
             state.decided = True
             state.emit("cleared_by_fuse", now, ("zone", state.grid.feeder.zones[zone].name))
             return NEVER
     return until
+
+
+def _fault_elsewhere(state: State) -> bool:
+    """Another fault may have drawn the current away from the fuse."""
+    return any(
+        fresh and report is not None and report.level in (Level.START, Level.PICKUP)
+        for report, fresh in zip(state.peers, state.fresh, strict=True)
+    )
 
 
 def onto_fault_undecided(state: State, now: int) -> int:
