@@ -93,6 +93,7 @@ def join_voltage(state: State, now: int) -> None:
             live_b is Live.DEAD and state.live_b is not Live.DEAD
         ):
             state.dead_since = now
+            state.explain_at = now + state.config.explain
         for zone, live, before in ((state.zone_a, live_a, state.live_a), (state.zone_b, live_b, state.live_b)):
             if live is Live.LIVE and before is not Live.LIVE:
                 state.held &= ~(1 << zone)
