@@ -2,10 +2,11 @@
 
 1  A faulted zone, once dead, is never energised again, but by a breaker with automatic reclose shots configured, at
    most as often as it has shots. *Except*: once, if the fault could not be seen (no device beside it carried pick-up
-   current into its zone for 15 ms while none left it: struck while dead, hidden by or before another fault, fed by
-   generators only), or if a scenario makes a device lie undetectably (pick-up late, missing or of false direction; a
-   load-break switch without voltage and current that says open and is not): no checker can ask a brain to know what
-   every sensor denies. The switch onto the fault must then clear it and keep it dead.
+   current into its zone for 15 ms, or 110 ms with fused laterals, while none left it: struck while dead, hidden by or
+   before another fault, fed by generators only), or if a scenario makes a device lie undetectably (pick-up late,
+   missing or of false direction; a load-break switch without voltage and current that says open and is not): no
+   checker can ask a brain to know what every sensor denies. The switch onto the fault must then clear it and keep it
+   dead.
 2  No contact is made with both sides live, no island holds a loop, two sources, or a source's own zone fed from
    elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live. What a
    lying contact joins is judged as if it were open.
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from simulator.virtual.world import World
 
 SEEN_AFTER = 15_000
+SEEN_AFTER_FUSED = 110_000
+"""Where a zone has fused laterals, a fault is first left to the fuse."""
 STARTUP = 400_000
 NAMES = {
     1: "fault never energised again",
@@ -66,10 +69,11 @@ class Broken(NamedTuple):
 class _Watch:
     """What is known of one fault."""
 
-    __slots__ = ("again", "excused", "exposed", "fault", "isolated", "seen", "shots", "since")
+    __slots__ = ("again", "enough", "excused", "exposed", "fault", "isolated", "seen", "shots", "since")
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, fused: bool) -> None:
         self.fault = fault
+        self.enough = SEEN_AFTER_FUSED if fused else SEEN_AFTER
         self.since = 0
         """Since when a device carries pick-up current into it; 0: none does."""
         self.exposed = 0
@@ -220,7 +224,9 @@ class Monitor:
 
     def struck(self, now: int, fault: Fault) -> None:
         """A fault happens."""
-        self.watches.append(_Watch(fault))
+        feeder = self.world.feeder
+        fused = any(feeder.loads[i].fused for i in feeder.zones[fault.zone].loads)
+        self.watches.append(_Watch(fault, fused))
 
     def step(self, now: int, closed: int) -> None:
         """The plant has been solved; ``closed``: the device that has just made contact, -1 if none has."""
@@ -247,7 +253,7 @@ class Monitor:
         into = self._into(zone)
         if watch.since and not into:
             watch.exposed = max(watch.exposed, now - watch.since)
-            watch.seen |= watch.exposed >= SEEN_AFTER
+            watch.seen |= watch.exposed >= watch.enough
         watch.since = (watch.since or now) if into else 0
         if root not in (DEAD, ISLAND) or into:
             self.fault_current_at = now
@@ -292,7 +298,7 @@ class Monitor:
             if since and world.brains[device] is not None and now - since > 3_000_000 and not self.ready[device]:
                 self._break(8, now, f"{self._name(device)}'s agent is not ready long after its restart")
         for watch in self.watches:
-            watch.seen |= bool(watch.since) and now - watch.since >= SEEN_AFTER
+            watch.seen |= bool(watch.since) and now - watch.since >= watch.enough
         if world.scenario.calm:
             self._positions(now)
         self._restoration(now)

@@ -255,9 +255,8 @@ class Bus:
         world = self.world
         world.met[f"forged_{flaw}"] += 1
         latest = self.latest[device]
-        newest = max(self.st + 1, 1)
         frame = Frame(
-            st=(latest[0] if latest else 0) - 1 if flaw == "replayed" else newest,
+            st=self.st + 1,
             sent_us=now - 2 * MAX_AGE if flaw == "stale" else now,
             authentic=flaw != "unauthenticated",
             test=flaw == "test",
@@ -271,7 +270,12 @@ class Bus:
             for receiver in range(world.count):
                 if receiver == device or world.brains[receiver] is None:
                     continue
-                if self._refused(frame, self.got[receiver][device], now):
+                last = self.got[receiver][device]
+                if flaw == "replayed":
+                    if last < 0:
+                        continue  # to one who has heard nothing yet, a replay is merely late
+                    frame = Frame(last, now)
+                if self._refused(frame, last, now):
                     continue
                 world.monitor.forgery(now, receiver, what)
                 world.hear(receiver, device, report, now)
