@@ -313,6 +313,15 @@ class Monitor:
                 must |= bit
         return must, may
 
+    def _lost_to_faults(self) -> int:
+        """Zones with a fault, or with one that went out while nobody could know it; not those fed again since."""
+        plant = self.world.plant
+        mask = 0
+        for watch in self.watches:
+            if watch.fault in plant.faults or plant.root[watch.fault.zone] == DEAD:
+                mask |= 1 << watch.fault.zone
+        return mask
+
     def _events(self, *names: str) -> list[tuple[str, dict[str, Any]]]:
         return [(n.device, dict(n.details)) for n in self.world.trace if n.name in names]
 
@@ -357,7 +366,7 @@ class Monitor:
     def _restoration(self, now: int) -> None:
         world = self.world
         plant, layout = world.plant, world.layout
-        _, may = self._fault_masks()
+        may = self._lost_to_faults()
         dark = sum(1 << z for z, root in enumerate(plant.root) if root in (DEAD, ISLAND)) & ~may
         back = self.ever_dead & ~dark & ~may
         self.lost_kw = sum(oracle.value_of(layout, self.ever_dead))
@@ -400,7 +409,7 @@ class Monitor:
         # A device that nobody can answer for explains what only it could have fed.
         mute = {d for d in range(world.count) if d in locked or world.brains[d] is None or self._off(d)}
         told = sum(1 << z.index for z in world.feeder.zones if z.name in stated)
-        could = oracle.reachable(world.plant, sum(1 << z for z in zones), self._fault_masks()[1] | told, mute)
+        could = oracle.reachable(world.plant, sum(1 << z for z in zones), self._lost_to_faults() | told, mute)
         for zone in zones:
             if self._zone(zone) in stated:
                 world.met["dark_with_reason"] += 1
