@@ -75,6 +75,8 @@ def _grantable(state: State, peer: int, request: Request, now: int) -> bool | No
     """True: as path element; False: as a bound; None: not, or not concerned."""
     if not state.ready or not state.time_good or state.active or state.level is Level.BLIND or state.failed:
         return None
+    if state.onto_fault:
+        return None
     mine = sides_of(state, request.zones)
     if not mine:
         return True if _path_allows(state, peer, request) else None

@@ -112,6 +112,7 @@ class Brain:
         old, state.status = state.status, status
         if not state.breaker_fresh or status.position is not old.position:
             state.breaker_fresh = True
+            state.paths.clear()
             state.steady_since = state.moved_at = now
             state.emit("position", now, ("position", status.position.name))
         if state.grid.devices[state.me].merging_unit is None:
@@ -124,6 +125,7 @@ class Brain:
         """The breaker's IED fell silent: position unknown, no close."""
         state = self.state
         state.breaker_fresh = False
+        state.paths.clear()
         state.steady_since = now
         state.emit("breaker_ied_lost", now)
         if state.grid.devices[state.me].merging_unit is None:
@@ -136,25 +138,36 @@ class Brain:
         state = self.state
         old = state.peers[peer]
         state.peers[peer] = report
-        if self._idle and old is not None and state.fresh[peer] and _nothing_asked(report, old, state.seen[peer]):
+        if old is None or report.position is not old.position or report.failed is not old.failed:
+            state.paths.clear()
+        if report.level is Level.PICKUP and (old is None or old.level is not Level.PICKUP):
+            state.peer_pickup = report.upto_us
+        if old is None or _plans_differ(report, old):
             state.version += 1
+        if (
+            self._idle
+            and old is not None
+            and state.fresh[peer]
+            and _nothing_asked(report, old, state.seen[peer], not state.grid.near2[state.me] >> peer & 1)
+        ):
             if report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
                 for zone in state.grid.sides[peer]:
                     observe.remember_demand(state, zone, now)
                 self._deadline = min(self._deadline, state.adopt_at)
             return []
         first = old is None
+        if old is not None and report.claim_number < old.claim_number:
+            isolate.adopt(state, old, now)
         if not state.fresh[peer]:
             state.fresh[peer] = True
+            state.paths.clear()
+            state.version += 1
             state.emit("peer_heard", now, ("peer", state.grid.devices[peer].name))
-        state.version += 1
         if report.claim_number != state.seen[peer]:
             isolate.accept(state, peer, report, now, first)
         hear(state, peer, report, old, now)
         if old is None or report.start_us != old.start_us or report.level != old.level:
             observe.answer(state, peer, report)
-            if report.level is Level.PICKUP and (old is None or old.level is not Level.PICKUP):
-                state.peer_pickup = report.upto_us
         if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
             for zone in state.grid.sides[peer]:
                 observe.remember_demand(state, zone, now)
@@ -166,6 +179,9 @@ class Brain:
         if state.fresh[peer]:
             state.fresh[peer] = False
             state.version += 1
+            state.paths.clear()
+            if (last := state.peers[peer]) is not None:
+                isolate.adopt(state, last, now)
             state.emit("peer_lost", now, ("peer", state.grid.devices[peer].name))
         return self._finish(now)
 
@@ -339,13 +355,32 @@ class Brain:
         state.actions.append(Publish(report))
 
 
-def _nothing_asked(report: Report, old: Report, seen: int) -> bool:
+def _nothing_asked(report: Report, old: Report, seen: int, far: bool) -> bool:
     """A report that an idle brain needs only to remember."""
     return (
         report.claim_number == seen
-        and report.level is old.level
-        and report.start_us == old.start_us
+        and (far or (report.level is old.level and report.start_us == old.start_us))
         and not report.request.number
+    )
+
+
+def _plans_differ(report: Report, old: Report) -> bool:
+    """Has anything changed that a plan reads?"""
+    return (
+        report.position is not old.position
+        or report.live_a is not old.live_a
+        or report.live_b is not old.live_b
+        or report.level is not old.level
+        or report.ready is not old.ready
+        or report.p_kw != old.p_kw
+        or report.claim_zones != old.claim_zones
+        or report.claim_final is not old.claim_final
+        or report.request.number != old.request.number
+        or report.locked_a is not old.locked_a
+        or report.locked_b is not old.locked_b
+        or report.failed is not old.failed
+        or report.automation is not old.automation
+        or report.tagged is not old.tagged
     )
 
 

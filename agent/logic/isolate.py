@@ -40,6 +40,7 @@ def claim(state: State, zones: int, now: int, why: str, final: bool = True) -> N
         lock_and_open(state, zones, now)
     else:
         feed_trip(state, zones, now)
+        latch(state)
 
 
 def withdraw(state: State, now: int) -> None:
@@ -49,6 +50,14 @@ def withdraw(state: State, now: int) -> None:
     state.claim_number = number(state.claim_number, now)
     state.reclose_at = state.reclose_ok_at = NEVER
     state.emit("claim_withdrawn", now)
+    latch(state)
+
+
+def adopt(state: State, report: Report, now: int) -> None:
+    """A peer fell silent or restarted with a reclose shot still to come: its claim is final for all who heard it."""
+    if report.claim_zones and not report.claim_final:
+        state.emit("claim_adopted", now)
+        lock_and_open(state, report.claim_zones, now)
 
 
 def accept(state: State, peer: int, report: Report, now: int, first: bool) -> None:
@@ -108,14 +117,17 @@ def latch(state: State) -> None:
 
 
 def record_of(state: State) -> LockRecord:
-    """What must survive a restart."""
+    """What must survive a restart; a claim with a shot to come counts as locked there."""
+    zones = state.claim_zones
+    locked_a = state.locked_a or bool(zones >> state.zone_a & 1)
+    locked_b = state.locked_b or bool(zones >> state.zone_b & 1)
     seen = tuple((peer, claim_no) for peer, claim_no in enumerate(state.seen) if claim_no > 0)
     return LockRecord(
-        state.locked_a,
-        state.locked_b,
+        locked_a,
+        locked_b,
         state.tagged,
         state.claim_number,
-        state.claim_zones if state.claim_final else 0,
+        zones,
         state.request_number,
         seen,
     )
@@ -248,7 +260,7 @@ def pursue(state: State, now: int) -> None:
         elif can_break(state) or (state.grid.breaker[state.me] and state.level is Level.BLIND):
             trip(state, now, "isolates")
         elif now >= state.isolate_since + state.config.zero_wait and not state.failed:
-            _fail(state, now, "no current zero")
+            fail(state, now, "no current zero")
 
 
 def current_zero_or_blind(state: State) -> bool:
@@ -266,10 +278,11 @@ def _confirm(state: State, now: int) -> None:
         state.operate_dirty = True
         if state.failed:
             state.failed = False
+            state.paths.clear()
         return
     if not state.failed and now >= open_deadline(state):
         lying = state.position is Position.OPEN
-        _fail(state, now, "current flows though it says open" if lying else "did not open")
+        fail(state, now, "current flows though it says open" if lying else "did not open")
 
 
 def open_deadline(state: State) -> int:
@@ -284,9 +297,10 @@ def close_deadline(state: State) -> int:
     return state.close_at + int(device.closing_time_ms * 1000) + state.config.close_margin
 
 
-def _fail(state: State, now: int, why: str) -> None:
+def fail(state: State, now: int, why: str) -> None:
     """Breaker failure: we cannot separate our two zones, so a fault in one is a fault in both."""
     state.failed = True
+    state.paths.clear()
     state.emit("breaker_failure", now, ("why", why))
     mine = sides_of(state, state.faulted()) if state.isolate_since or state.locked_a or state.locked_b else []
     if mine:

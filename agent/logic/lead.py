@@ -159,7 +159,7 @@ def _restore(state: State, now: int) -> int:
     dead = gate.dead_side(state)
     if dead < 0 or gate.refusal(state, RequestKind.RESTORE, False) is not Refusal.NONE:
         return NEVER
-    if (state.faulted() | state.held) >> dead & 1 or state.close_failures >= 2:
+    if (state.faulted() | state.held) >> dead & 1 or state.close_failures >= 2 or state.onto_fault:
         return NEVER
     due = max(state.retry_at, state.dead_since + _patience(state, dead))
     if now < due:

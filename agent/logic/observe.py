@@ -69,6 +69,8 @@ def picked_up(state: State, now: int) -> None:
     )  # fmt: skip
     if state.grid.breaker[state.me]:
         state.backup_at = now + config.backup_base + config.backup_step * state.grid.grade[state.me]
+    if state.position is Position.OPEN and not state.close_at and now > state.moved_at + state.config.voltage_lag:
+        isolate.fail(state, now, "current flows though it says open")
     shooting = now < state.reclose_ok_at != NEVER
     if state.close_at or (state.closed_at and now - state.closed_at <= config.onto_fault_window):
         if not shooting:
@@ -123,27 +125,20 @@ def follow_load(state: State, now: int) -> None:
 
 
 def remember_demand(state: State, zone: int, now: int) -> None:
-    """A zone's demand is what flows into it while it is live and quiet."""
-    net = _demand_now(state, zone)
-    if net is None:
-        return
-    if zone not in state.known:
-        state.known[zone] = net
-    elif net != state.known[zone]:
-        state.candidates[zone] = (now + DEMAND_LASTS, net)
-        state.adopt_at = min(state.adopt_at, now + DEMAND_LASTS)
-    else:
-        state.candidates.pop(zone, None)
+    """A zone's demand is what flows into it while it is live and quiet; looked at when it has lasted."""
+    due = now + (DEMAND_LASTS if zone in state.known else LOAD_STEADY)
+    state.candidates[zone] = due
+    state.adopt_at = min(state.adopt_at, due)
 
 
 def adopt_demand(state: State, now: int) -> None:
     """Remember what has lasted."""
-    for zone, (due, net) in list(state.candidates.items()):
-        if now >= due:
-            del state.candidates[zone]
-            if _demand_now(state, zone) == net:
-                state.known[zone] = net
-    state.adopt_at = min((due for due, _ in state.candidates.values()), default=NEVER)
+    for zone in [zone for zone, due in state.candidates.items() if now >= due]:
+        del state.candidates[zone]
+        net = _demand_now(state, zone)
+        if net is not None:
+            state.known[zone] = net
+    state.adopt_at = min(state.candidates.values(), default=NEVER)
 
 
 def _demand_now(state: State, zone: int) -> tuple[float, float] | None:

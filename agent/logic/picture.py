@@ -34,6 +34,12 @@ def is_closed(state: State, device: int) -> bool:
 
 def feed_path(state: State, zone: int) -> list[tuple[int, int]] | None:
     """How a live zone is fed: (device, zone it enters) from the zone up to the source zone; None if it is not clear."""
+    if zone not in state.paths:
+        state.paths[zone] = _trace(state, zone)
+    return state.paths[zone]
+
+
+def _trace(state: State, zone: int) -> list[tuple[int, int]] | None:
     grid = state.grid
     parent: dict[int, tuple[int, int]] = {}
     seen = 1 << zone

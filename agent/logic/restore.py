@@ -86,6 +86,7 @@ class Search:
         self.grid = state.grid
         self.dark: dict[int, str] = {}
         self.unsettled = 0
+        self.blocked: dict[int, str] = {}
         self.need: dict[int, tuple[float, float]] = {}
         self.healthy = self._healthy(known)
         self.supplies = self._supplies() if self.healthy else []
@@ -173,6 +174,8 @@ class Search:
                     path = feed_path(state, live)
                     if path is not None:
                         found.append(Supply(device, live, dead, tuple(path)))
+                    else:
+                        self.blocked[dead] = f"how the far side of {grid.devices[device].name} is fed is not known"
         found.sort(key=lambda s: (grid.devices[s.root].normally_open, s.root))
         return found
 
@@ -186,7 +189,8 @@ class Search:
         for feed in self.best:
             fed |= feed.zones
         for zone in bits(self.healthy & ~fed):
-            self.dark.setdefault(zone, "no supply with capacity" if self.supplies else "no live supply next to it")
+            reason = "no supply with capacity" if self.supplies else "no live supply next to it"
+            self.dark.setdefault(zone, self.blocked.get(zone, reason))
         return Plan(self.best, tuple(sorted(self.dark.items())), self.unsettled)
 
     def _value(self, feeds: tuple[Feed, ...]) -> tuple[float, ...]:

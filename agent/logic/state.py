@@ -141,6 +141,8 @@ class State:
         """The present episode has led to a claim, or needs none."""
         self.peer_pickup = 0
         """Sample time at which a peer last reported a new pick-up."""
+        self.paths: dict[int, list[tuple[int, int]] | None] = {}
+        """How live zones are fed, as long as no position changes."""
         self.version = 0
         """Counts changes of the picture; a plan is made once per version."""
         self.planned = -1
@@ -149,8 +151,8 @@ class State:
         self.dark: tuple[tuple[int, str], ...] = ()
         self.known: dict[int, tuple[float, float]] = {}
         """Net demand of each zone when it was last live and quiet: P kW, Q kvar."""
-        self.candidates: dict[int, tuple[int, tuple[float, float]]] = {}
-        """What it may become, and when."""
+        self.candidates: dict[int, int] = {}
+        """Zones whose flows have changed, and when to look whether that has lasted."""
         self.adopt_at = NEVER
         self.explain_at = NEVER
         """When to say why a section beside us is still dark, if nobody is about to feed it."""
