@@ -1,4 +1,4 @@
-"""Rules for the whole suite: hypothesis profiles, and no skipped test where CI says that nothing is missing."""
+"""Rules for the whole suite: hypothesis profiles, and no skipped test in CI for want of something one can install."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
 
+FORBIDDEN = ("forbidden here", "needs the right", "may not have namespaces here", "without the right", "needs root")
+"""What the machine's kernel does not allow is listed and no error: nobody can install it."""
+
 _skipped: list[str] = []
+_refused: list[str] = []
+
+
+def _note(nodeid: str, longrepr: object) -> None:
+    reason = str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
+    kept = _refused if any(words in reason for words in FORBIDDEN) else _skipped
+    kept.append(f"{nodeid}: {reason}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,15 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note every skip; an expected failure (xfail) is not one."""
     if report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        _skipped.append(f"{report.nodeid}: {reason}")
+        _note(report.nodeid, report.longrepr)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """A module that skips itself as a whole (importorskip) counts, too."""
     if report.skipped:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        _skipped.append(f"{report.nodeid}: {reason}")
+        _note(report.nodeid, report.longrepr)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,6 +58,10 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name the skipped tests where they are an error."""
+    if _refused and config.getoption("--no-skips"):
+        terminalreporter.section("skipped, because this machine's kernel refuses it")
+        for line in _refused:
+            terminalreporter.write_line(line)
     if _skipped and config.getoption("--no-skips"):
         terminalreporter.section("skipped, which --no-skips (CI=true) forbids")
         for line in _skipped:

@@ -32,7 +32,7 @@ NOW = 1_800_000_000_123_456
 KEY = Key(7, Algorithm.HMAC_SHA256_128, bytes(range(32)), "flisr", 1_790_000_000, 60)
 MAC = "01-0C-CD-01-00-11"
 GROUP = "239.61.85.1"
-CAPTURES = Path(__file__).parents[3] / "shared" / "data" / "captures"
+CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 REPORT = Report(
     Position.CLOSED,
     Level.PICKUP,

@@ -11,11 +11,19 @@ import pytest
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
 
-@pytest.mark.parametrize(("ci", "workers", "code"), [("true", "0", 1), ("true", "1", 1), ("", "0", 0)])
-def test_a_skip_is_an_error_in_ci_only(tmp_path: Path, ci: str, workers: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("ci", "workers", "reason", "code"),
+    [
+        ("true", "0", "no peer here", 1),
+        ("true", "1", "no peer here", 1),
+        ("", "0", "no peer here", 0),
+        ("true", "0", "namespaces are forbidden here: no peer here", 0),
+    ],
+)
+def test_a_skip_is_an_error_in_ci_only(tmp_path: Path, ci: str, workers: str, reason: str, code: int) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST.read_text())
     (tmp_path / "test_it.py").write_text(
-        "import pytest\ndef test_one(): pass\n@pytest.mark.skip(reason='no peer here')\ndef test_two(): pass\n"
+        f"import pytest\ndef test_one(): pass\n@pytest.mark.skip(reason={reason!r})\ndef test_two(): pass\n"
         "@pytest.mark.xfail(reason='known')\ndef test_three(): assert 0\n"
     )
     run = subprocess.run(
@@ -28,5 +36,5 @@ def test_a_skip_is_an_error_in_ci_only(tmp_path: Path, ci: str, workers: str, co
     )
     assert run.returncode == code, run.stdout
     assert ("which --no-skips" in run.stdout) == bool(code)
-    assert "no peer here" in run.stdout or not code
+    assert "no peer here" in run.stdout or not ci
     assert "test_three" not in run.stdout.partition("which --no-skips")[2]
