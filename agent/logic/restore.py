@@ -184,11 +184,10 @@ class Search:
     def run(self) -> Plan:
         """The best plan found."""
         if self.healthy and self.supplies:
-            self._choose(0, self.healthy, (), {})
-        fed = 0
-        for feed in self.best:
-            fed |= feed.zones
-        for zone in bits(self.healthy & ~fed):
+            self._whole(0, self.healthy, (), {})
+            if _zones_of(self.best) != self.healthy:
+                self._choose(0, self.healthy, (), {})
+        for zone in bits(self.healthy & ~_zones_of(self.best)):
             reason = "no supply with capacity" if self.supplies else "no live supply next to it"
             self.dark.setdefault(zone, self.blocked.get(zone, reason))
         return Plan(self.best, tuple(sorted(self.dark.items())), self.unsettled)
@@ -204,6 +203,37 @@ class Search:
             if zones >> load.zone & 1:
                 kw[min(max(load.priority, 1), 3) - 1] += load.p_kw
         return kw[0], kw[1], kw[2], float(zones.bit_count()), -float(operations)
+
+    def _whole(self, index: int, free: int, feeds: tuple[Feed, ...], load: dict[int, tuple[float, float]]) -> None:
+        """First without splitting: each supply takes all that closed devices join to its dead side, or nothing."""
+        value = self._value(feeds)
+        if value > self.best_value:
+            self.best_value, self.best = value, feeds
+        if index == len(self.supplies) or not free or self.tried > self.state.config.plan_limit:
+            return
+        supply = self.supplies[index]
+        if free >> supply.dead_zone & 1:
+            self.tried += 1
+            feed = self._feed(supply, self._joined(supply.dead_zone))
+            added = self.fits(supply, feed, load) if feed is not None else None
+            if feed is not None and added is not None:
+                self._whole(index + 1, free & ~feed.zones, (*feeds, feed), added)
+                if not self.healthy & ~_zones_of(self.best):
+                    return
+        self._whole(index + 1, free, feeds, load)
+
+    def _joined(self, zone: int) -> int:
+        """Healthy dead zones that closed devices join to this one."""
+        grid = self.grid
+        seen = 1 << zone
+        queue = [zone]
+        for current in queue:
+            for device in grid.zone_devices[current]:
+                far = grid.other(device, current)
+                if self.healthy >> far & 1 and not seen >> far & 1 and is_closed(self.state, device):
+                    seen |= 1 << far
+                    queue.append(far)
+        return seen
 
     def _choose(self, index: int, free: int, feeds: tuple[Feed, ...], load: dict[int, tuple[float, float]]) -> None:
         value = self._value(feeds)
@@ -389,6 +419,13 @@ class Search:
         least_a = 0.866 * volts_kv * 1e3 / (3**0.5) / max(hypot(r, x), 1e-9)
         pickup = max((grid.devices[d].phase_pickup_a for d in chain if grid.breaker[d]), default=0.0)
         return least_a >= self.state.config.reach_factor * pickup
+
+
+def _zones_of(feeds: tuple[Feed, ...]) -> int:
+    zones = 0
+    for feed in feeds:
+        zones |= feed.zones
+    return zones
 
 
 def device_local(state: State, device: int) -> bool:
