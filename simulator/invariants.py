@@ -25,7 +25,8 @@
 7  No frame that is unauthenticated, replayed, stale or in test mode is accepted by any agent or breaker IED (stricter
    than "moves no device").
 8  From its restart until its start-up silence is over (0.4 s) an agent's device starts no movement on an order given
-   after the restart, unless fault current flows or has flowed since; at the end it is ready again.
+   after the restart, unless fault current flows or has flowed since, or another agent has made a claim since; at the
+   end it is ready again.
 9  When contacts part, the current through the device is within its breaking capacity.
 """
 
@@ -99,6 +100,9 @@ class Monitor:
         """The newest close order left the agent while it was locked."""
         self.restarted_at = [0] * count
         self.fault_current_at = 0
+        self.fault_flows = False
+        self.claims = [(0, 0)] * count
+        """Number of each agent's newest claim, and when it was made."""
         self.over: dict[str, float] = {}
         self.ready = [False] * count
         self.kind = [RequestKind.NONE] * count
@@ -128,6 +132,8 @@ class Monitor:
         if report.locked_a or report.locked_b or report.tagged:
             self.agent_locked[device] = True
         self.ready[device] = report.ready
+        if report.claim_zones and report.claim_number != self.claims[device][0]:
+            self.claims[device] = (report.claim_number, report.claim_us)
         if report.request.number:
             self.kind[device] = report.request.kind
 
@@ -167,7 +173,9 @@ class Monitor:
     def _restart_moved(self, now: int, device: int, sent: int, what: str) -> None:
         since = self.restarted_at[device]
         flows = any(self.world.plant.root[f.zone] != DEAD for f in self.world.plant.faults)
-        if since and since <= sent and now - since <= STARTUP and self.fault_current_at < since and not flows:
+        claimed = any(at >= since for peer, (_, at) in enumerate(self.claims) if peer != device)
+        early = since and since <= sent and now - since <= STARTUP
+        if early and self.fault_current_at < since and not flows and not claimed:
             self._break(8, now, f"{self._name(device)} {what} {(now - since) / 1000:.1f} ms after its agent's restart")
 
     def opening(self, now: int, device: int, sent: int) -> None:
@@ -231,6 +239,9 @@ class Monitor:
     def step(self, now: int, closed: int) -> None:
         """The plant has been solved; ``closed``: the device that has just made contact, -1 if none has."""
         plant = self.world.plant
+        if self.fault_flows:
+            self.fault_current_at = now
+        self.fault_flows = any(plant.root[f.zone] != DEAD for f in plant.faults)
         allowed = closed >= 0 and self.world.feeder.devices[closed].allow_parallel
         if plant.looped and not allowed and not self._by_false_contact(lambda: not plant.looped):
             self._break(2, now, "an island holds a loop or two sources")
@@ -255,8 +266,6 @@ class Monitor:
             watch.exposed = max(watch.exposed, now - watch.since)
             watch.seen |= watch.exposed >= watch.enough
         watch.since = (watch.since or now) if into else 0
-        if root not in (DEAD, ISLAND) or into:
-            self.fault_current_at = now
         if root == DEAD:
             watch.isolated = True
         elif watch.isolated:
