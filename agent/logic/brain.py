@@ -153,7 +153,6 @@ class Brain:
             if report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
                 for zone in state.grid.sides[peer]:
                     observe.remember_demand(state, zone, now)
-                self._deadline = min(self._deadline, state.adopt_at)
             return []
         first = old is None
         if old is not None and report.claim_number < old.claim_number:
@@ -275,7 +274,6 @@ class Brain:
         if now >= state.latch_retry:
             state.latch_retry = NEVER
             isolate.latch(state)
-        self._publish(now)
         if state.asking or state.grants or state.reservations:
             consider(state, now)
             again = min(again, self._grants_deadline(now))
@@ -303,9 +301,7 @@ class Brain:
 
     def _next(self, again: int, now: int) -> int:
         state = self.state
-        due = min(
-            again, state.backup_at, state.load_at, state.latch_retry, state.tell_at, state.adopt_at, state.explain_at
-        )
+        due = min(again, state.backup_at, state.load_at, state.latch_retry, state.tell_at, state.explain_at)
         if state.ready_at and state.breaker_fresh and state.load_at == NEVER:
             due = min(due, state.ready_at)
         if state.trip:

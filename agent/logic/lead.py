@@ -208,7 +208,14 @@ def explain(state: State, now: int) -> None:
     excluded = state.faulted() | state.held | state.grid.sources_mask
     sides = ((state.zone_a, state.live_a), (state.zone_b, state.live_b))
     if any(live is Live.DEAD and not excluded >> zone & 1 for zone, live in sides):
-        _say_dark(state, plan(state, state.known).dark, now)
+        result = plan(state, state.known)
+        names = state.grid.devices
+        left = [
+            (zone, f"left to {names[feed.root].name}, which has not fed it yet")
+            for feed in result.feeds
+            for zone in bits(feed.zones)
+        ]
+        _say_dark(state, tuple(sorted((*result.dark, *left))), now)
         state.explain_at = now + state.config.explain
 
 

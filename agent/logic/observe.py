@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.logic import isolate
 from agent.logic.direction import believe
 from agent.logic.messages import BreakerStatus, Direction, Level, Live, Measurement, Position, Report
-from agent.logic.picture import feed_path, metered, zone_live
+from agent.logic.picture import feed_path, metered
 from agent.logic.state import NEVER, State
 
 LOAD_STEADY = 150_000
@@ -125,7 +125,7 @@ def follow_load(state: State, now: int) -> None:
 
 
 def remember_demand(state: State, zone: int, now: int) -> None:
-    """A zone's demand is what flows into it while it is live and quiet; looked at when it has lasted."""
+    """A zone's demand is what flows into it; looked at when that has lasted (loads published are from before a fault)."""
     due = now + (DEMAND_LASTS if zone in state.known else LOAD_STEADY)
     state.candidates[zone] = due
     state.adopt_at = min(state.adopt_at, due)
@@ -135,20 +135,10 @@ def adopt_demand(state: State, now: int) -> None:
     """Remember what has lasted."""
     for zone in [zone for zone, due in state.candidates.items() if now >= due]:
         del state.candidates[zone]
-        net = _demand_now(state, zone)
+        net = metered(state, zone) if feed_path(state, zone) is not None else None
         if net is not None:
             state.known[zone] = net
     state.adopt_at = min(state.candidates.values(), default=NEVER)
-
-
-def _demand_now(state: State, zone: int) -> tuple[float, float] | None:
-    if state.active or zone_live(state, zone) is not Live.LIVE or feed_path(state, zone) is None:
-        return None
-    for device in state.grid.zone_devices[zone]:
-        report = state.peers[device]
-        if report is not None and report.level in (Level.START, Level.PICKUP):
-            return None
-    return metered(state, zone)
 
 
 def answer(state: State, peer: int, report: Report) -> None:
