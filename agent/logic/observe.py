@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.logic import isolate
 from agent.logic.direction import believe
 from agent.logic.messages import BreakerStatus, Direction, Level, Live, Measurement, Position, Report
-from agent.logic.picture import feed_path, metered
+from agent.logic.picture import feed_path, metered, zone_live
 from agent.logic.state import NEVER, State
 
 LOAD_STEADY = 150_000
@@ -125,7 +125,7 @@ def follow_load(state: State, now: int) -> None:
 
 
 def remember_demand(state: State, zone: int, now: int) -> None:
-    """A zone's demand is what flows into it; looked at when that has lasted (loads published are from before a fault)."""
+    """A zone's demand is what flows into it; looked at when that has lasted (published loads predate a fault)."""
     due = now + (DEMAND_LASTS if zone in state.known else LOAD_STEADY)
     state.candidates[zone] = due
     state.adopt_at = min(state.adopt_at, due)
@@ -135,7 +135,8 @@ def adopt_demand(state: State, now: int) -> None:
     """Remember what has lasted."""
     for zone in [zone for zone, due in state.candidates.items() if now >= due]:
         del state.candidates[zone]
-        net = metered(state, zone) if feed_path(state, zone) is not None else None
+        fed = zone_live(state, zone) is Live.LIVE and feed_path(state, zone) is not None
+        net = metered(state, zone) if fed else None
         if net is not None:
             state.known[zone] = net
     state.adopt_at = min(state.candidates.values(), default=NEVER)
