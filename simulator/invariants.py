@@ -5,15 +5,16 @@
    current into its zone for 15 ms, or 110 ms with fused laterals, while none left it: struck while dead, hidden by or
    before another fault, fed by generators only), or if a scenario makes a device lie undetectably (pick-up late,
    missing or of false direction; a load-break switch without voltage and current that says open and is not): no
-   checker can ask a brain to know what every sensor denies. The switch onto the fault must then clear it and keep it
-   dead.
+   checker can ask a brain to know what every sensor denies. Each reason counts once a fault; the switch onto it must
+   then clear it and keep it dead.
 2  No contact is made with both sides live, no island holds a loop, two sources, or a source's own zone fed from
    elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live. What a
    lying contact joins is judged as if it were open.
 3  A mechanism never starts to close while its IED retains the block, nor on an order that left the agent while locked
    or tagged. Locked: since the agent first said so (report or order), until a local, authorised release; after a crash,
    what is on disk or retained by the IED counts.
-4  *Calm runs* (all agents healthy, every frame delivered in the end, nobody lies): at the end every boundary of a seen,
+4  *Calm runs* (all agents healthy, every frame delivered in the end, nobody lies; where frames were lost and a claim
+   was widened because an answer came too late, the run is not calm): at the end every boundary of a seen,
    permanent fault's zone is open; what else is open was open before, bounds a faulted zone, was opened by a recorded
    plan, or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
 5  *Calm runs*: kW by priority restored are not below what brute force finds (:mod:`simulator.oracle`; not judged where
@@ -101,6 +102,7 @@ class Monitor:
         self.restarted_at = [0] * count
         self.fault_current_at = 0
         self.fault_flows = False
+        self.calm = world.scenario.calm
         self.claims = [(0, 0)] * count
         """Number of each agent's newest claim, and when it was made."""
         self.over: dict[str, float] = {}
@@ -278,9 +280,12 @@ class Monitor:
                 watch.shots[closed] = watch.shots.get(closed, 0) + 1
             elif watch.fault.lateral:
                 pass  # its fuse is still to blow: it is the fuse's
-            elif not watch.excused and (not watch.seen or self.lying):
-                watch.excused += 1
+            elif not watch.seen and not watch.excused & 1:
+                watch.excused |= 1
                 world.met["excused_onto_unseen_fault"] += 1
+            elif self.lying and not watch.excused & 2:
+                watch.excused |= 2
+                world.met["excused_onto_fault_by_a_lie"] += 1
             else:
                 by = f" by {self._name(closed)}" if closed >= 0 else ""
                 self._break(1, now, f"faulted {self._zone(zone)} energised again{by}")
@@ -308,9 +313,19 @@ class Monitor:
                 self._break(8, now, f"{self._name(device)}'s agent is not ready long after its restart")
         for watch in self.watches:
             watch.seen |= bool(watch.since) and now - watch.since >= watch.enough
-        if world.scenario.calm:
+        self.calm = world.scenario.calm and not self._widened()
+        if self.calm:
             self._positions(now)
         self._restoration(now)
+
+    def _widened(self) -> bool:
+        """Two frames lost in a row outlast the wait for an answer: a wider isolation is then the safe one."""
+        if not self.world.scenario.lan.loss:
+            return False
+        names = {self._zone(watch.fault.zone) for watch in self.watches}
+        wider = any(set(str(d["zones"]).split(",")) - names for _, d in self._events("claim"))
+        self.world.met["widened_by_loss"] += wider
+        return wider
 
     def _fault_masks(self) -> tuple[int, int]:
         """Zones whose boundaries must be open at the end, and zones that may have been taken for faulted."""
@@ -389,7 +404,7 @@ class Monitor:
         if not could:
             world.met["dark_out_of_reach"] += 1
             return
-        if world.scenario.calm and not self.broken:
+        if self.calm and not self.broken:
             answer = oracle.best(plant, self.ever_dead, may, locked, self._demand())
             world.met["oracle_asked" if answer.exact else "oracle_cut_short"] += 1
             achieved = oracle.value_of(layout, back)
