@@ -190,6 +190,8 @@ class Bus:
                 self.world.at(
                     max(now, self._silence_from(sender, now)), self._noticed, sender, (self.silent[sender], False)
                 )
+                # A second cut may join what the first one had parted: those who hear again get the present state.
+                self.world.at(now + int(self.world.random() * 1_000_000), self._refresh, sender, None)
 
     def heal(self, now: int) -> None:
         """The network is whole again; the next heartbeats bring everyone up to date."""
