@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import socket
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +15,7 @@ from agent.core.config import Layer2, SvSourceConfig
 from agent.core.native import ERROR_SIZE, ffi, fill_key, fill_link, fill_text, lib
 
 CHANNELS = 8
+SIOCGIFHWADDR = 0x8927
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,10 @@ class SvSource:
 
 
 def _hardware_address(interface: str) -> bytes:
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as probe:
-        probe.bind((interface, 0))
-        return bytes(probe.getsockname()[4])
+    """By ioctl: unlike a raw socket it needs no privilege."""
+    name = interface.encode()
+    if not 0 < len(name) < 16:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), interface)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        answer = fcntl.ioctl(probe, SIOCGIFHWADDR, struct.pack("16s16x", name))
+    return answer[18:24]

@@ -6,6 +6,7 @@ import cmath
 import contextlib
 import math
 import os
+import shutil
 import select
 import socket
 import subprocess
@@ -55,6 +56,8 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 @pytest.fixture(scope="module")
 def veth() -> Iterator[tuple[str, str]]:
+    if shutil.which("ip") is None:
+        pytest.skip("ip is not installed (apt-get install iproute2)")
     left, right = f"c{os.getpid() % 100000}l", f"c{os.getpid() % 100000}r"
     made = subprocess.run(
         ["ip", "link", "add", left, "type", "veth", "peer", "name", right], capture_output=True, text=True, check=False
