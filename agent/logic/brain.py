@@ -267,7 +267,7 @@ class Brain:
             verdict.backup(state, now)
         if state.claim_zones and not state.claim_final:
             again = min(again, verdict.pending(state, now))
-        if now >= state.adopt_at:
+        if now >= state.adopt_at and state.ready:
             observe.adopt_demand(state, now)
         if now >= state.explain_at:
             lead.explain(state, now)

@@ -39,6 +39,10 @@ class Grid:
         self.count = len(feeder.devices)
         self.sides: list[tuple[int, int]] = [(d.zone_a, d.zone_b) for d in feeder.devices]
         self.zone_devices: list[tuple[int, ...]] = [z.devices for z in feeder.zones]
+        self.links: list[tuple[tuple[int, int], ...]] = [
+            tuple((d, self.other(d, z.index)) for d in z.devices) for z in feeder.zones
+        ]
+        """Per zone: (device, zone on its other side)."""
         self.breaker: list[bool] = [d.kind is DeviceKind.BREAKER for d in feeder.devices]
         self.root3_kv = sqrt(3.0) * feeder.nominal_kv
         self.sources_mask = 0

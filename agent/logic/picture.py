@@ -35,39 +35,39 @@ def is_closed(state: State, device: int) -> bool:
 def feed_path(state: State, zone: int) -> list[tuple[int, int]] | None:
     """How a live zone is fed: (device, zone it enters) from the zone up to the source zone; None if it is not clear."""
     if zone not in state.paths:
-        state.paths[zone] = _trace(state, zone)
+        _trace(state, zone)
     return state.paths[zone]
 
 
-def _trace(state: State, zone: int) -> list[tuple[int, int]] | None:
+def _trace(state: State, start: int) -> None:
+    """Find how all zones of one island are fed: one source, every position known; else none of them counts as fed."""
     grid = state.grid
-    parent: dict[int, tuple[int, int]] = {}
-    seen = 1 << zone
-    queue = [zone]
-    found = -1
-    for current in queue:
-        if grid.zone_source[current] >= 0:
-            if found >= 0:
-                return None  # two sources: already paralleled, or positions not to be trusted
-            found = current
-        for device in grid.zone_devices[current]:
-            if not is_closed(state, device):
-                if not state.is_open(device):
-                    return None
-                continue
-            far = grid.other(device, current)
-            if not seen >> far & 1:
-                seen |= 1 << far
-                parent[far] = (device, current)
+    island = [start]
+    seen = 1 << start
+    sources = []
+    known = True
+    for zone in island:
+        if grid.zone_source[zone] >= 0:
+            sources.append(zone)
+        for device, far in grid.links[zone]:
+            if is_closed(state, device):
+                if not seen >> far & 1:
+                    seen |= 1 << far
+                    island.append(far)
+            elif not state.is_open(device):
+                known = False
+    if len(sources) != 1 or not known:
+        for zone in island:
+            state.paths[zone] = None
+        return
+    paths: dict[int, list[tuple[int, int]]] = {sources[0]: []}
+    queue = [sources[0]]
+    for zone in queue:
+        for device, far in grid.links[zone]:
+            if far not in paths and is_closed(state, device):
+                paths[far] = [(device, far), *paths[zone]]
                 queue.append(far)
-    if found < 0:
-        return None
-    path: list[tuple[int, int]] = []
-    while found != zone:
-        device, found = parent[found]
-        path.append((device, found))
-    path.reverse()
-    return path
+    state.paths.update(paths)
 
 
 def flow_into(state: State, device: int, zone: int, depth: int = 0) -> tuple[float, float]:
