@@ -6,8 +6,8 @@ import cmath
 import contextlib
 import math
 import os
-import shutil
 import select
+import shutil
 import socket
 import subprocess
 import time
