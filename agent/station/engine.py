@@ -93,6 +93,7 @@ class Engine:
         self._latch_due = 0
         self._failures: list[int] = []
         self._time_good = True
+        self._latest = 0
         self.broken = False
         """The brain failed too often; the process should end and be started anew."""
         self.measurement = Measurement(level=Level.BLIND)
@@ -107,12 +108,24 @@ class Engine:
 
     # --- events in ---------------------------------------------------------------------------------------------------
 
+    def _as_of(self, now: int) -> int:
+        """The time of what has waited in a queue: it came before a deadline that has not been looked at yet.
+
+        After a stall samples and frames are read first; the first of them must not find the others missing.
+        """
+        due = self._brain.deadline
+        if due is not None and due <= now:
+            now = max(self._latest, due - 1)
+        self._latest = max(self._latest, now)
+        return now
+
     def start(self, now: int) -> None:
         """Once, before anything else."""
         self._step(lambda: self._brain.start(now), now)
 
     def measured(self, measurement: Measurement, now: int, force: bool = False) -> None:
         """The core's newest word. Only a change (or ``force``, for load averages) wakes the brain."""
+        now = self._as_of(now)
         old, self.measurement = self.measurement, measurement
         same = (
             not force
@@ -133,6 +146,7 @@ class Engine:
         """The breaker's IED has spoken."""
         self.status = status
         self.breaker_fresh = True
+        now = self._as_of(now)
         self._step(lambda: self._brain.breaker(status, now), now)
 
     def breaker_lost(self, now: int) -> None:
@@ -143,6 +157,7 @@ class Engine:
     def peer(self, device: int, report: Report, now: int) -> None:
         """A peer has spoken."""
         self.peers[device] = (report, True)
+        now = self._as_of(now)
         self._step(lambda: self._brain.report(device, report, now), now)
 
     def peer_lost(self, device: int, now: int) -> None:

@@ -41,7 +41,7 @@ from agent.station.snapshot import Peer, Snapshot
 
 POLL_US = 100_000
 """Load averages and counters are looked at this often."""
-SNAPSHOT_US = 40_000
+SNAPSHOT_US = 100_000
 HEARTBEAT_US = 500_000
 QUIET_US = 1_500
 """A snapshot takes a tenth of a millisecond: none is taken when a deadline is closer than this."""
@@ -64,7 +64,7 @@ class Wire(Protocol):
     """What the loop needs of :class:`agent.station.wire.StationWire`."""
 
     def descriptors(self) -> list[int]: ...
-    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> None: ...
+    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> bool: ...
     def operate(self, command: BreakerCommand, now: int) -> None: ...
     def publish(self, report: Report, now: int) -> None: ...
     def timer(self, now: int, engine: Engine) -> None: ...
@@ -107,7 +107,8 @@ class Loop:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._running = True
-        self._armed: int | None = None
+        self._armed = 0
+        self._touched = True
         self._poll_at = 0
         self._snapshot_at = 0
         self._snapshot_taken = 0
@@ -187,7 +188,10 @@ class Loop:
         self._running = False
 
     def _turn(self) -> None:
-        self._arm()
+        # A turn that only took in repetitions moves no deadline forward: the timer stays as it is.
+        if self._touched:
+            self._touched = False
+            self._arm()
         if self._woken_at:
             self._busy_max = max(self._busy_max, clock() - self._woken_at)
         # The timer descriptor always fires in time; the limit only guards against a clock that was set back.
@@ -201,14 +205,19 @@ class Loop:
             handler = self._handlers.get(descriptor)
             if handler is None:
                 continue
+            self._touched |= handler != self._on_frames
             try:
                 handler(descriptor)
             except Exception as error:
+                self._touched = True
                 self._error(error)
-        try:
-            self._deadlines(clock())
-        except Exception as error:
-            self._error(error)
+        now = clock()
+        if self._touched or not ready or now >= self._armed:
+            self._touched = True
+            try:
+                self._deadlines(now)
+            except Exception as error:
+                self._error(error)
         if self._ring:
             self._ring = False
             with contextlib.suppress(OSError):
@@ -235,6 +244,11 @@ class Loop:
 
     def _deadlines(self, now: int) -> None:
         self._refresh(now)
+        due = self._engine.deadline(now)
+        if due is not None and due - now < QUIET_US:
+            # What arrived while the handlers ran counts: a decision by deadline is made on an empty queue.
+            for descriptor in self._wire.descriptors():
+                self._wire.receive(descriptor, self._engine, self._refresh)
         self._engine.timer(now)
         self._wire.timer(now, self._engine)
         if now >= self._poll_at or self._poll_at - now > POLL_US:
@@ -288,12 +302,11 @@ class Loop:
 
     def _on_timer(self, _descriptor: int) -> None:
         self._timer.acknowledge()
-        if self._armed is not None:
-            late = clock() - self._armed
-            if late >= 0:
-                self._late_max = max(self._late_max, late)
-                self._late_sum += late
-                self._late_count += 1
+        late = clock() - self._armed
+        if late >= 0:
+            self._late_max = max(self._late_max, late)
+            self._late_sum += late
+            self._late_count += 1
 
     def _on_core(self, _descriptor: int) -> None:
         assert self._core is not None
@@ -301,7 +314,7 @@ class Loop:
         self._engine.measured(self._core.measurement(), clock())
 
     def _on_frames(self, descriptor: int) -> None:
-        self._wire.receive(descriptor, self._engine, self._refresh)
+        self._touched |= self._wire.receive(descriptor, self._engine, self._refresh)
 
     # --- the sibling -------------------------------------------------------------------------------------------------
 

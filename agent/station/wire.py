@@ -58,12 +58,15 @@ class StationWire:
         """For epoll."""
         return [self._endpoint.fileno()]
 
-    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> None:
-        """Take in what has come; the core's samples are read before the first accepted frame reaches the brain."""
+    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> bool:
+        """Take in what has come; the core's samples are read before the first accepted frame reaches the brain.
+
+        False: nothing new, or repetitions only.
+        """
         del descriptor
         news = [heard for heard in self._endpoint.receive() if heard.result.new]
         if not news:
-            return
+            return False
         refresh(time.time_ns() // 1000)
         for heard in news:
             now = time.time_ns() // 1000
@@ -72,6 +75,7 @@ class StationWire:
                 engine.breaker(heard.result.message, now)
             else:
                 engine.peer(device, heard.result.message, now)
+        return True
 
     def operate(self, command: BreakerCommand, now: int) -> None:
         """Order to the breaker's IED."""

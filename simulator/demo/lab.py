@@ -35,8 +35,10 @@ MMS_PORT = 102
 MMS_LOOPBACK = 20_100
 READY_S = 60.0
 UNIT_PRIORITY = 60
-SUPPORT_PRIORITY = 55
-"""SCHED_FIFO, where allowed; the agents' own processes take 50."""
+UNIT_TICK_US = 1000
+"""Bursts of four samples: a dozen streams at 2 kHz each would spend a core on waking up."""
+PRIORITIES = {"plant": 55, "merging unit": 48, "breaker": 52}
+"""SCHED_FIFO of main threads, where allowed; the agents' own processes take 50, a merging unit's sender 60."""
 CLIENT = "client"
 STRANGER = "stranger"
 
@@ -200,7 +202,7 @@ class Lab:
                 self._spawn(
                     "merging unit", device.name,
                     ["-m", "simulator.ieds.merging_unit", *common, "--ied", device.merging_unit, *self._bus("process"),
-                     "--priority", str(UNIT_PRIORITY)],
+                     "--priority", str(UNIT_PRIORITY), "--tick-us", str(UNIT_TICK_US)],
                     device.merging_unit,
                 )  # fmt: skip
         self._wait(progress)
@@ -251,8 +253,8 @@ class Lab:
         self._control = PlantLink(self._wire / "plant", "demo")
         # What stands for copper and for other firmware must not wait for the agents' real-time threads.
         for (role, _), running in self.running.items():
-            if role != "agent":
-                _promote(running.process.pid, SUPPORT_PRIORITY)
+            if role in PRIORITIES:
+                _promote(running.process.pid, PRIORITIES[role])
 
     def _is_ready(self, running: Running) -> bool:
         if running.role != "agent":
@@ -369,10 +371,9 @@ class Lab:
 
 
 def _promote(pid: int, priority: int) -> None:
-    """Real-time priority for all threads of a process; nothing happens without the right to do so."""
+    """Real-time priority for the main thread of a process; nothing happens without the right to do so."""
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(priority))
 
 
 def _pss_mb(pid: int) -> float:

@@ -94,12 +94,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = wiring.parser("merging_unit", "Publishes the Sampled Values of one device.")
     parser.add_argument("--noise-a", type=float, default=0.2, help="standard deviation of a current sample, A")
     parser.add_argument("--noise-v", type=float, default=3.0, help="standard deviation of a voltage sample, V")
+    parser.add_argument("--tick-us", type=int, default=500, help="samples leave in bursts of so many microseconds")
     parser.add_argument("--priority", type=int, default=40, help="SCHED_FIFO of the sending thread, if allowed")
     parsed = parser.parse_args(arguments)
     options = wiring.options(parsed)
     try:
         scheme, ied, keys = wiring.read(options, "merging_unit")
-        source = SvSource(wiring.sv_source(scheme, ied, keys, options.place, (parsed.noise_a, parsed.noise_v)))
+        noise = (parsed.noise_a, parsed.noise_v)
+        source = SvSource(wiring.sv_source(scheme, ied, keys, options.place, noise, parsed.tick_us))
         link = PlantLink(options.plant, ied.name)
     except (wiring.WiringError, SclError, KeyFileError, OSError) as error:
         return wiring.refuse(error)

@@ -75,6 +75,7 @@ class PlantServer:
         self._count = 0
         self._merging_units: dict[str, int] = {}
         self._breakers: dict[str, int] = {}
+        self._felt: dict[str, tuple[bool, bool]] = {}
         self._instruments: dict[str, str] = {}
         self._waves: list[Waves] = []
         self._started_us: int | None = None
@@ -136,7 +137,11 @@ class PlantServer:
                         self._send(path, link.encode_waves(waves, device))
                     self._waves = [*self._waves[-7:], waves]
                     for path, device in self._breakers.items():
-                        self._later(waves.start_us, path, self._cabinet(device, effect))
+                        # With a merging unit, only a change of the voltage indicators is news to the cabinet.
+                        unit = self.feeder.devices[device].merging_unit
+                        if unit is None or self._felt.get(path) != effect.live[device]:
+                            self._felt[path] = effect.live[device]
+                            self._later(waves.start_us, path, self._cabinet(device, effect))
                 case Moved(time_us, device, position):
                     self._record(
                         time_us,
@@ -233,6 +238,7 @@ class PlantServer:
                 self._send(sender, link.encode_waves(waves, device))
         elif role == "breaker":
             self._breakers[sender] = device
+            self._felt[sender] = self.plant.live[device]
             message = self._cabinet(device, NewWaves(self.plant.waves, self.plant.live))
             message["position"] = int(self.plant.mechanisms[device].contact)
             self._send(sender, json.dumps(message).encode())

@@ -110,7 +110,9 @@ def stream(control: GooseControl, data_set: DataSet[BreakerCommand] | DataSet[Br
     )
 
 
-def sv_source(scheme: Scheme, ied: IedWire, keys: KeyRing, place: Place, noise: tuple[float, float]) -> SvSourceConfig:
+def sv_source(
+    scheme: Scheme, ied: IedWire, keys: KeyRing, place: Place, noise: tuple[float, float], tick_us: int = 500
+) -> SvSourceConfig:
     """The stream that a merging unit publishes."""
     from agent.core.config import Key, Layer2, Layout, Multicast, SvSourceConfig
 
@@ -138,6 +140,7 @@ def sv_source(scheme: Scheme, ied: IedWire, keys: KeyRing, place: Place, noise: 
         layout=layout,
         conf_rev=control.conf_rev,
         key=Key(key.identifier, key.secret, key.algorithm.size),
+        tick_us=tick_us,
         current_noise_a=noise[0],
         voltage_noise_v=noise[1],
         seed=sum(ied.name.encode()) or 1,

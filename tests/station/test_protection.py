@@ -34,8 +34,11 @@ class FakeWire:
     def descriptors(self) -> list[int]:
         return [self.inside.fileno()]
 
-    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> None:
-        frame = self.inside.recv(100)
+    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> bool:
+        try:
+            frame = self.inside.recv(100, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
         now = clock()
         refresh(now)
         if frame in (b"b", b"o"):
@@ -44,6 +47,7 @@ class FakeWire:
             engine.peer(0, Report(Position.CLOSED, Level.QUIET, ready=True, upto_us=now), now)
         else:
             raise ValueError("what is this")
+        return True
 
     def operate(self, command: BreakerCommand, now: int) -> None:
         self.orders.append(command)
