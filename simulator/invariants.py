@@ -47,6 +47,8 @@ SEEN_AFTER = 15_000
 SEEN_AFTER_FUSED = 110_000
 """Where a zone has fused laterals, a fault is first left to the fuse."""
 STARTUP = 400_000
+SEPARATE = 2_000_000
+"""Happenings further apart are outages of their own."""
 NAMES = {
     1: "fault never energised again",
     2: "nothing paralleled",
@@ -114,6 +116,8 @@ class Monitor:
         """Devices that may say open and carry current."""
         self.lying = bool(self.false_contacts) or any(f.lies for f in faulty.values())
         self.ever_dead = 0
+        """Zones that the present outage has taken."""
+        self.outage_at = 0
         self.lost_kw = self.restorable_kw = self.restored_kw = 0.0
 
     def _break(self, invariant: int, now: int, why: str) -> None:
@@ -234,9 +238,16 @@ class Monitor:
 
     def struck(self, now: int, fault: Fault) -> None:
         """A fault happens."""
+        self.outage(now)
         feeder = self.world.feeder
         fused = any(feeder.loads[i].fused for i in feeder.zones[fault.zone].loads)
         self.watches.append(_Watch(fault, fused))
+
+    def outage(self, now: int) -> None:
+        """Something takes supply away: what was restored long before is no part of this outage."""
+        if now - self.outage_at > SEPARATE:
+            self.ever_dead = sum(1 << z for z, root in enumerate(self.world.plant.root) if root == DEAD)
+        self.outage_at = now
 
     def step(self, now: int, closed: int) -> None:
         """The plant has been solved; ``closed``: the device that has just made contact, -1 if none has."""

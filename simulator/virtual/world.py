@@ -310,6 +310,8 @@ class World:
 
     def _source(self, now: int, index: int, on: bool) -> None:
         if self.plant.source_on[index] != on:
+            if not on:
+                self.monitor.outage(now)
             self.plant.source_on[index] = on
             self.note(now, self.feeder.sources[index].name, "source", ("on", on))
             self.settle(now)
