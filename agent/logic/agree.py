@@ -50,9 +50,12 @@ def carried_out(state: State, device: int, request: Request, now: int) -> None:
 
 
 def release(state: State, peer: int, now: int) -> None:
-    """The request is over; promised capacity stays reserved until measured flow contains it."""
+    """The request is over; promised capacity stays reserved until measured flow contains it.
+
+    So does what a device inside the section just fed will carry: at most all of it.
+    """
     grant = state.grants.pop(peer)
-    if grant.path:
+    if grant.path or state.position is Position.CLOSED:
         until = now + state.config.reservation_hold
         state.reservations.append(Reservation(grant.request.p_kw, grant.request.q_kvar, until))
 

@@ -113,7 +113,7 @@ class Brain:
         if not state.breaker_fresh or status.position is not old.position:
             state.breaker_fresh = True
             state.paths.clear()
-            state.steady_since = state.moved_at = now
+            state.steady_since = state.moved_at = state.last_move = now
             state.emit("position", now, ("position", status.position.name))
         if state.grid.devices[state.me].merging_unit is None:
             observe.relay_flags(state, status, now)
@@ -140,6 +140,7 @@ class Brain:
         state.peers[peer] = report
         if old is None or report.position is not old.position or report.failed is not old.failed:
             state.paths.clear()
+            state.last_move = now
         if report.level is Level.PICKUP and (old is None or old.level is not Level.PICKUP):
             state.peer_pickup = report.upto_us
         if old is None or _plans_differ(report, old):

@@ -174,7 +174,7 @@ def _restore(state: State, now: int) -> int:
     if pending_claim(state) or state.planned == key:
         return min((step.until for step in state.recent), default=NEVER)
     state.planned = key
-    result = plan(state, state.known)
+    result = plan(state, state.known, now)
     _say_dark(state, result.dark, now)
     if not result.unsettled:
         state.unsettled_since = 0
@@ -185,7 +185,7 @@ def _restore(state: State, now: int) -> int:
     deadlock = max(state.dead_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
     feeds = result.feeds
     if now >= deadlock and not state.asking:
-        feeds = plan(state, state.known, only=state.me).feeds
+        feeds = plan(state, state.known, now, only=state.me).feeds
     for feed in feeds:
         if feed.root == state.me:
             first = _first_part(state, feed, dead)
@@ -208,7 +208,7 @@ def explain(state: State, now: int) -> None:
     excluded = state.faulted() | state.held | state.grid.sources_mask
     sides = ((state.zone_a, state.live_a), (state.zone_b, state.live_b))
     if any(live is Live.DEAD and not excluded >> zone & 1 for zone, live in sides):
-        result = plan(state, state.known)
+        result = plan(state, state.known, now)
         names = state.grid.devices
         left = [
             (zone, f"left to {names[feed.root].name}, which has not fed it yet")
@@ -288,7 +288,7 @@ def close_by_order(state: State, now: int) -> Refusal:
     zones = dead_component(state, dead, state.me)
     if zones & (state.faulted() | state.grid.sources_mask):
         return Refusal.FAULT_PRESENT
-    search = Search(state, state.known, allow_held=True)
+    search = Search(state, state.known, now, allow_held=True)
     supply = next((s for s in search.supplies if s.root == state.me), None)
     if supply is None or zones & ~search.healthy:
         return Refusal.STALE_DATA
@@ -317,7 +317,7 @@ def return_to_normal(state: State, now: int) -> Refusal:
             continue
         entered = next(z for z in state.grid.sides[tie] if zones >> z & 1)
         p, q = flow_into(state, tie, entered)
-        search = Search(state, state.known)
+        search = Search(state, state.known, now)
         supply = Supply(state.me, taking, fed, tuple(path))
         if search.fits(supply, Feed(state.me, 0, 0, 0, p, q), {}) is None:
             return Refusal.CAPACITY

@@ -43,7 +43,7 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
     state.level = level
     if state.active:
         if new.start_us != old.start_us or before in (Level.QUIET, Level.BLIND):
-            state.decided = False
+            state.decided = state.picked = False
             state.steady_since = now
             state.direction = Direction.NONE
             state.emit("start", now, ("start_us", new.start_us))
@@ -51,6 +51,7 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
         if risen or state.direction in (Direction.NONE, Direction.UNKNOWN) or new.direction is not old.direction:
             state.direction = believe(state, new.direction, new.peak_a)
         if level is Level.PICKUP and before is not Level.PICKUP:
+            state.picked = True
             picked_up(state, now)
     elif before in (Level.START, Level.PICKUP):
         state.steady_since = state.moved_at = now

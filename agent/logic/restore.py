@@ -18,6 +18,10 @@ from agent.logic.picture import feed_path, flow_into, is_closed, zone_live
 from agent.logic.state import State
 
 
+MOVES_LAST = 1_500_000
+"""After a switch has moved, reported flows may be from before it for so long."""
+
+
 class Feed(NamedTuple):
     """Close ``root`` and so feed ``zones``; ``opens`` first, ``closes`` afterwards, outward."""
 
@@ -80,12 +84,14 @@ def demand(state: State, zone: int, known: dict[int, tuple[float, float]]) -> tu
 class Search:
     """One planning pass over one picture."""
 
-    def __init__(self, state: State, known: dict[int, tuple[float, float]], allow_held: bool = False) -> None:
+    def __init__(self, state: State, known: dict[int, tuple[float, float]], now: int, allow_held: bool = False) -> None:
         self.state = state
         self.held = 0 if allow_held else state.held
         self.grid = state.grid
         self.dark: dict[int, str] = {}
         self.unsettled = 0
+        self.known = known
+        self.fresh_moves = now - state.last_move < MOVES_LAST
         self.blocked: dict[int, str] = {}
         self.need: dict[int, tuple[float, float]] = {}
         self.healthy = self._healthy(known)
@@ -355,7 +361,7 @@ class Search:
             p, q = added.get(device, (0.0, 0.0))
             p, q = p + feed.p_kw, q + feed.q_kvar
             added[device] = (p, q)
-            base_p, base_q = flow_into(self.state, device, zone)
+            base_p, base_q = self._base(device, zone)
             for step in self.state.recent:
                 if step.devices >> device & 1:
                     base_p, base_q = base_p + step.p_kw, base_q + step.q_kvar
@@ -367,7 +373,7 @@ class Search:
         p, q = added.get(key, (0.0, 0.0))
         p, q = p + feed.p_kw, q + feed.q_kvar
         added[key] = (p, q)
-        out_p, out_q = source_output(self.state, source_zone)
+        out_p, out_q = self._source_output(source_zone)
         for step in self.state.recent:
             if step.source_zone == source_zone:
                 out_p, out_q = out_p + step.p_kw, out_q + step.q_kvar
@@ -377,6 +383,38 @@ class Search:
         if (feed.zones and not self._inside(supply, feed)) or not self._reaches(supply, feed):
             return None
         return added
+
+    def _base(self, device: int, zone: int) -> tuple[float, float]:
+        """Flow before the step. Reports are held through a fault: just after a switch has moved, what is still fed
+        below counts if it is less. (A grant is given on what is measured.)"""
+        told_p, told_q = flow_into(self.state, device, zone)
+        if not self.fresh_moves:
+            return told_p, told_q
+        p, q = self._below(device, zone)
+        return (p, q) if hypot(p, q) < hypot(told_p, told_q) else (told_p, told_q)
+
+    def _source_output(self, zone: int) -> tuple[float, float]:
+        p = q = 0.0
+        for device, far in self.grid.links[zone]:
+            if is_closed(self.state, device):
+                dp, dq = self._base(device, far)
+                p, q = p + dp, q + dq
+        return p, q
+
+    def _below(self, device: int, zone: int) -> tuple[float, float]:
+        """Remembered demand of everything that closed devices hang on this one."""
+        grid = self.grid
+        seen = 1 << zone | 1 << grid.other(device, zone)
+        queue = [zone]
+        p = q = 0.0
+        for current in queue:
+            zp, zq = self.known.get(current) or (grid.zone_kw[current], grid.zone_kvar[current])
+            p, q = p + zp, q + zq
+            for link, far in grid.links[current]:
+                if not seen >> far & 1 and is_closed(self.state, link):
+                    seen |= 1 << far
+                    queue.append(far)
+        return p, q
 
     def _inside(self, supply: Supply, feed: Feed) -> bool:
         """Ratings inside the newly fed tree: what enters each zone passes its device and its sections."""
@@ -442,13 +480,13 @@ def source_output(state: State, zone: int) -> tuple[float, float]:
     return p, q
 
 
-def plan(state: State, known: dict[int, tuple[float, float]], only: int = -1) -> Plan:
+def plan(state: State, known: dict[int, tuple[float, float]], now: int, only: int = -1) -> Plan:
     """The best plan for the present picture; ``known`` is each zone's metered demand from before it went dead.
 
     ``only``: what this device alone could feed. Pictures may differ a little, and two agents must not wait for each
     other for ever.
     """
-    search = Search(state, known)
+    search = Search(state, known, now)
     if only >= 0:
         search.supplies = [supply for supply in search.supplies if supply.root == only]
     return search.run()

@@ -139,6 +139,8 @@ class State:
         # Locating and planning.
         self.decided = True
         """The present episode has led to a claim, or needs none."""
+        self.picked = False
+        """The present or last episode reached pick-up."""
         self.peer_pickup = 0
         """Sample time at which a peer last reported a new pick-up."""
         self.paths: dict[int, list[tuple[int, int]] | None] = {}
@@ -159,6 +161,8 @@ class State:
         self.load_p = 0.0
         self.load_q = 0.0
         self.steady_since = 0
+        self.last_move = 0
+        """When we last saw any device's position change."""
         self.moved_at = 0
         """Last change of position, or end of an episode."""
         self.load_at = NEVER

@@ -18,8 +18,9 @@ def locate(state: State, now: int) -> int:
         return onto_fault_undecided(state, now)
     if zone < 0:
         return NEVER if not ended else state.measurement.end_us + 300_001
-    if state.level is Level.START and not someone_picked_up(state):
-        return NEVER
+    if not state.picked and not someone_picked_up(state):
+        # A start alone (inrush, a swing of load) is no fault, not while it lasts and not when it is over.
+        return state.measurement.end_us + 300_001 if ended else NEVER
     if state.grid.fused[zone] and not state.onto_fault:
         wait = _fuse(state, zone, now)
         if state.decided or wait > now:
