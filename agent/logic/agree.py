@@ -115,6 +115,7 @@ def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> 
         return True
     if request.opens >> state.me & 1 and not state.trip and current_zero(state) and state.automation:
         state.emit("opens_for_plan", now)
+        state.retry_at = now + state.config.shed_hold
         trip(state, now, "opens for a plan", clearing=True)
     return False
 

@@ -49,6 +49,8 @@ class BrainConfig:
     """The same when no fault explains it: the supply may come back by itself."""
     act_within: int = 250_000
     """A request is carried out within this time of being made or given up …"""
+    shed_hold: int = 1_500_000
+    """A device that opened for a plan asks for nothing itself so long: the plan's other steps come first."""
     lease: int = 1_200_000
     """… and a grant binds this long if its request is never withdrawn: longer than act + close + transfer."""
     explain: int = 2_000_000

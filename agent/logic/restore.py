@@ -17,7 +17,6 @@ from agent.logic.messages import Level, Live, Position
 from agent.logic.picture import feed_path, flow_into, is_closed, zone_live
 from agent.logic.state import State
 
-
 MOVES_LAST = 1_500_000
 """After a switch has moved, reported flows may be from before it for so long."""
 
