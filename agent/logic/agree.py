@@ -143,8 +143,6 @@ def _path_allows(state: State, peer: int, request: Request) -> bool:
     source_zone = grid.other(*path[-1]) if path else live_zone
     if entered < 0 and source_zone not in grid.sides[state.me]:
         return False
-    if request.kind is RequestKind.RECLOSE:
-        return True  # the load was there before
     p, q = request.p_kw, request.q_kvar
     for grant in state.grants.values():
         if grant.path:

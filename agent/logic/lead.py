@@ -148,6 +148,13 @@ def _shoot(state: State, now: int) -> None:
     for zone in bits(zones):
         dp, dq = demand(state, zone, state.known)
         p, q = p + dp, q + dq
+    live = state.grid.other(state.me, dead)
+    path = feed_path(state, live)
+    supply = Supply(state.me, live, dead, tuple(path or ()))
+    if path is None or Search(state, state.known, now).fits(supply, Feed(state.me, 0, 0, 0, p, q), {}) is None:
+        # Generation that was lost fed part of it: the load that comes back is more than what went.
+        finalise(state, now, "reclose refused: no capacity")
+        return
     ask(state, RequestKind.RECLOSE, zones, (p, q), 0, now)
 
 
