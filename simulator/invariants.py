@@ -18,7 +18,7 @@
    permanent fault's zone is open; what else is open was open before, bounds a faulted zone, was opened by a recorded
    plan, or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
 5  *Calm runs*: kW by priority restored are not below what brute force finds (:mod:`simulator.oracle`; not judged where
-   its search was cut short). *All runs*: a healthy zone that could be reached and is dark has a stated reason on
+   its search was cut short; after a switch onto an unseen fault, what is fed stays). *All runs*: a healthy zone that could be reached and is dark has a stated reason on
    record: a "dark" or claim event that names it, a request for it given up, or a silent, tagged, locked, blind or
    ordered agent beside it; or such an agent or a zone with a stated reason lies on every way to it.
 6  After every closing: no device, zone or source is loaded above its rating that was not so before. Islands with a
@@ -416,9 +416,12 @@ class Monitor:
             world.met["dark_out_of_reach"] += 1
             return
         if self.calm and not self.broken:
-            answer = oracle.best(plant, self.ever_dead, may, locked, self._demand())
+            # After a close onto a fault that nobody could see, what was fed before it stays: only more counts.
+            unforeseen = bool(world.met["excused_onto_unseen_fault"])
+            area = dark if unforeseen else self.ever_dead
+            answer = oracle.best(plant, area, may, locked, self._demand())
             world.met["oracle_asked" if answer.exact else "oracle_cut_short"] += 1
-            achieved = oracle.value_of(layout, back)
+            achieved = (0.0, 0.0, 0.0) if unforeseen else oracle.value_of(layout, back)
             if answer.exact and answer.value > achieved:
                 self.restorable_kw = sum(answer.value)
                 zones = ", ".join(self._zone(z) for z in range(layout.zones) if answer.zones >> z & 1)
