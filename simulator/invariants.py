@@ -18,9 +18,10 @@
    permanent fault's zone is open; what else is open was open before, bounds a faulted zone, was opened by a recorded
    plan, or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
 5  *Calm runs*: kW by priority restored are not below what brute force finds (:mod:`simulator.oracle`; not judged where
-   its search was cut short; after a switch onto an unseen fault, what is fed stays). *All runs*: a healthy zone that could be reached and is dark has a stated reason on
-   record: a "dark" or claim event that names it, a request for it given up, or a silent, tagged, locked, blind or
-   ordered agent beside it; or such an agent or a zone with a stated reason lies on every way to it.
+   its search was cut short; after a switch onto an unseen fault, what is fed stays fed). *All runs*: a healthy zone
+   that could be reached and is dark has a stated reason on record: a "dark" or claim event that names it, a request for
+   it given up, or a silent, tagged, locked, blind or ordered agent beside it; or such an agent or a zone with a stated
+   reason lies on every way to it.
 6  After every closing: no device, zone or source is loaded above its rating that was not so before. Islands with a
    fault in them are left out, and scenarios with a lying contact.
 7  No frame that is unauthenticated, replayed, stale or in test mode is accepted by any agent or breaker IED (stricter
