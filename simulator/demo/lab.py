@@ -37,7 +37,7 @@ READY_S = 60.0
 UNIT_PRIORITY = 60
 UNIT_TICK_US = 1000
 """Bursts of four samples: a dozen streams at 2 kHz each would spend a core on waking up."""
-PRIORITIES = {"plant": 55, "merging unit": 48, "breaker": 52}
+PRIORITIES = {"plant": 55, "merging unit": 53, "breaker": 52}
 """SCHED_FIFO of main threads, where allowed; the agents' own processes take 50, a merging unit's sender 60."""
 CLIENT = "client"
 STRANGER = "stranger"

@@ -26,6 +26,7 @@ from typing import Any, TextIO
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+import numpy.typing as npt
 
 from scl.problem import SclError
 from scl.topology import Feeder
@@ -42,6 +43,8 @@ PRIORITY = 30
 """SCHED_FIFO, where allowed: below every agent's protection."""
 LATE_US = 500
 """Waves handed out this long after they began come too late for samples that leave 1 ms after their time."""
+SAME = 1e-3
+"""A and V: below the least count of a stream."""
 LEAD_US = 100_000
 """A start barrier without a time lies this far ahead."""
 
@@ -49,6 +52,17 @@ LEAD_US = 100_000
 def utc_us() -> int:
     """Microseconds UTC."""
     return time.time_ns() // 1000
+
+
+def _changed(old: Waves, new: Waves) -> npt.NDArray[np.bool_]:
+    """Per device: the new waves are more than the old ones going on (which a merging unit does by itself)."""
+    fade = np.exp(-max(new.start_us - old.start_us, 0) / 1e6 / old.dc_tau_s)
+    calm = np.abs(new.phasor - old.phasor) < SAME
+    calm &= np.abs(new.dc - old.dc * fade) < SAME
+    for part in (old.decay, new.decay, old.second, new.second):
+        calm &= np.abs(part) < SAME
+    changed: npt.NDArray[np.bool_] = ~calm.all(axis=1)
+    return changed
 
 
 class PlantServer:
@@ -133,8 +147,10 @@ class PlantServer:
             match effect:
                 case NewWaves(waves, _):
                     newest = effect
+                    changed = _changed(self._waves[-1], waves) if self._waves else None
                     for path, device in self._merging_units.items():
-                        self._send(path, link.encode_waves(waves, device))
+                        if changed is None or changed[device]:
+                            self._send(path, link.encode_waves(waves, device))
                     self._waves = [*self._waves[-7:], waves]
                     for path, device in self._breakers.items():
                         # With a merging unit, only a change of the voltage indicators is news to the cabinet.
