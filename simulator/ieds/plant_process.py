@@ -61,7 +61,7 @@ def _changed(old: Waves, new: Waves) -> npt.NDArray[np.bool_]:
     calm &= np.abs(new.dc - old.dc * fade) < SAME
     for part in (old.decay, new.decay, old.second, new.second):
         calm &= np.abs(part) < SAME
-    changed: npt.NDArray[np.bool_] = ~calm.all(axis=1)
+    changed: npt.NDArray[np.bool_] = np.asarray(~calm.all(axis=1))
     return changed
 
 
