@@ -23,6 +23,7 @@ from agent.logic.messages import (
     CommandKind,
     CommandResult,
     Level,
+    Live,
     LockRecord,
     Measurement,
     Operate,
@@ -145,6 +146,11 @@ class Brain:
             state.peer_pickup = report.upto_us
         if old is None or _plans_differ(report, old):
             state.version += 1
+            if old is not None:
+                a, b = state.grid.sides[peer]
+                for zone, live, before in ((a, report.live_a, old.live_a), (b, report.live_b, old.live_b)):
+                    if live is Live.LIVE and before is Live.DEAD:
+                        state.revived[zone] = now
         if (
             self._idle
             and old is not None

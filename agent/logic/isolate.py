@@ -191,7 +191,7 @@ def clear(state: State, now: int) -> int:
     cleared by then (its agent may be dead without anybody having noticed yet). Returns when to ask again.
     """
     entered = zone_entered(state)
-    if entered < 0 or state.trip or not can_break(state):
+    if entered < 0 or state.trip or not state.grid.breaker[state.me] or not can_break(state):
         return NEVER
     again = NEVER
     for peer, report in enumerate(state.peers):

@@ -100,6 +100,7 @@ def join_voltage(state: State, now: int) -> None:
         for zone, live, before in ((state.zone_a, live_a, state.live_a), (state.zone_b, live_b, state.live_b)):
             if live is Live.LIVE and before is not Live.LIVE:
                 state.held &= ~(1 << zone)
+                state.revived[zone] = now
         state.live_a, state.live_b = live_a, live_b
         state.steady_since = now
         state.version += 1

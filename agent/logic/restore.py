@@ -90,6 +90,7 @@ class Search:
         self.dark: dict[int, str] = {}
         self.unsettled = 0
         self.known = known
+        self.revived = sum(1 << zone for zone, when in state.revived.items() if now - when < MOVES_LAST)
         self.fresh_moves = now - state.last_move < MOVES_LAST
         self.blocked: dict[int, str] = {}
         self.need: dict[int, tuple[float, float]] = {}
@@ -387,9 +388,11 @@ class Search:
         """Flow before the step. Reports are held through a fault: just after a switch has moved, what is still fed
         below counts if it is less. (A grant is given on what is measured.)"""
         told_p, told_q = flow_into(self.state, device, zone)
-        if not self.fresh_moves:
+        if not self.fresh_moves and not self.revived:
             return told_p, told_q
-        p, q = self._below(device, zone)
+        p, q, revived = self._below(device, zone)
+        if revived:  # cold load, and generation that is not back yet
+            return max(p, told_p), max(q, told_q)
         return (p, q) if hypot(p, q) < hypot(told_p, told_q) else (told_p, told_q)
 
     def _source_output(self, zone: int) -> tuple[float, float]:
@@ -400,20 +403,26 @@ class Search:
                 p, q = p + dp, q + dq
         return p, q
 
-    def _below(self, device: int, zone: int) -> tuple[float, float]:
-        """Remembered demand of everything that closed devices hang on this one."""
+    def _below(self, device: int, zone: int) -> tuple[float, float, bool]:
+        """Remembered demand of everything that closed devices hang on this one; True: some of it has just come back."""
         grid = self.grid
         seen = 1 << zone | 1 << grid.other(device, zone)
         queue = [zone]
         p = q = 0.0
+        revived = False
         for current in queue:
-            zp, zq = self.known.get(current) or (grid.zone_kw[current], grid.zone_kvar[current])
-            p, q = p + zp, q + zq
+            if self.revived >> current & 1:
+                revived = True
+                zp, zq = demand(self.state, current, self.known)
+                p, q = p + zp, q + zq
+            else:
+                zp, zq = self.known.get(current) or (grid.zone_kw[current], grid.zone_kvar[current])
+                p, q = p + zp, q + zq
             for link, far in grid.links[current]:
                 if not seen >> far & 1 and is_closed(self.state, link):
                     seen |= 1 << far
                     queue.append(far)
-        return p, q
+        return p, q, revived
 
     def _inside(self, supply: Supply, feed: Feed) -> bool:
         """Ratings inside the newly fed tree: what enters each zone passes its device and its sections."""
