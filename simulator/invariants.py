@@ -5,8 +5,8 @@
    current into its zone for 15 ms, or 110 ms with fused laterals, while none left it: struck while dead, hidden by or
    before another fault, fed by generators only), or if a scenario makes a device lie undetectably (pick-up late,
    missing or of false direction; a load-break switch without voltage and current that says open and is not): no
-   checker can ask a brain to know what every sensor denies. Each reason counts once a fault; the switch onto it must
-   then clear it and keep it dead.
+   checker can ask a brain to know what every sensor denies. Each reason counts once a fault, a lie once for each
+   lying contact; the switch onto it must then clear it and keep it dead.
 2  No contact is made with both sides live, no island holds a loop, two sources, or a source's own zone fed from
    elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live. What a
    lying contact joins is judged as if it were open.
@@ -74,7 +74,7 @@ class Broken(NamedTuple):
 class _Watch:
     """What is known of one fault."""
 
-    __slots__ = ("again", "enough", "excused", "exposed", "fault", "isolated", "seen", "shots", "since")
+    __slots__ = ("again", "enough", "excused", "exposed", "fault", "isolated", "lies", "seen", "shots", "since")
 
     def __init__(self, fault: Fault, fused: bool) -> None:
         self.fault = fault
@@ -86,6 +86,7 @@ class _Watch:
         self.isolated = False
         self.again = 0
         self.excused = 0
+        self.lies = 0
         self.shots: dict[int, int] = {}
 
 
@@ -119,6 +120,7 @@ class Monitor:
         self.ever_dead = 0
         """Zones that the present outage has taken."""
         self.outage_at = 0
+        self.restored_since = False
         self.lost_kw = self.restorable_kw = self.restored_kw = 0.0
 
     def _break(self, invariant: int, now: int, why: str) -> None:
@@ -245,14 +247,16 @@ class Monitor:
         self.watches.append(_Watch(fault, fused))
 
     def outage(self, now: int) -> None:
-        """Something takes supply away: what was restored long before is no part of this outage."""
-        if now - self.outage_at > SEPARATE:
+        """Something takes supply away: what was restored long before, or since the last time, is no part of it."""
+        if now - self.outage_at > SEPARATE or self.restored_since:
             self.ever_dead = sum(1 << z for z, root in enumerate(self.world.plant.root) if root == DEAD)
         self.outage_at = now
+        self.restored_since = False
 
     def step(self, now: int, closed: int) -> None:
         """The plant has been solved; ``closed``: the device that has just made contact, -1 if none has."""
         plant = self.world.plant
+        self.restored_since |= closed >= 0
         if self.fault_flows:
             self.fault_current_at = now
         self.fault_flows = any(plant.root[f.zone] != DEAD for f in plant.faults)
@@ -295,8 +299,8 @@ class Monitor:
             elif not watch.seen and not watch.excused & 1:
                 watch.excused |= 1
                 world.met["excused_onto_unseen_fault"] += 1
-            elif self.lying and not watch.excused & 2:
-                watch.excused |= 2
+            elif self.lying and watch.lies < max(1, len(self.false_contacts)):
+                watch.lies += 1
                 world.met["excused_onto_fault_by_a_lie"] += 1
             else:
                 by = f" by {self._name(closed)}" if closed >= 0 else ""
