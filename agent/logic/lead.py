@@ -172,7 +172,11 @@ def _restore(state: State, now: int) -> int:
     if now < due:
         return due
     waited = state.unsettled_since and now >= state.unsettled_since + state.config.unsettled_wait
-    alone = now >= max(state.dead_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
+    if pending_claim(state):
+        state.plannable_since = 0
+    elif state.plannable_since < state.dead_since:
+        state.plannable_since = now
+    alone = now >= max(state.plannable_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
     counted = len(state.recent)
     state.recent = [step for step in state.recent if now < step.until]
     if len(state.recent) != counted:
@@ -189,9 +193,9 @@ def _restore(state: State, now: int) -> int:
         state.unsettled_since = now
     if result.unsettled and now < state.unsettled_since + state.config.unsettled_wait:
         return state.unsettled_since + state.config.unsettled_wait
-    deadlock = max(state.dead_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
+    deadlock = max(state.plannable_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
     feeds = result.feeds
-    if now >= deadlock and not state.asking:
+    if now >= deadlock and not state.asking and all(feed.root != state.me for feed in feeds):
         feeds = plan(state, state.known, now, only=state.me).feeds
     for feed in feeds:
         if feed.root == state.me:

@@ -148,6 +148,8 @@ class State:
         self.version = 0
         """Counts changes of the picture; a plan is made once per version."""
         self.planned = -1
+        self.plannable_since = 0
+        """Since when the dead section beside us could be planned for."""
         self.unsettled_since = 0
         """Since when plans have met zones that may look different in a moment; 0: the picture is settled."""
         self.dark: tuple[tuple[int, str], ...] = ()
