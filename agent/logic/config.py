@@ -29,6 +29,8 @@ class BrainConfig:
     """A dead section that no plan of any agent's has led to be fed for so long: whoever can feed it alone asks."""
     operate_margin: int = 45_000
     """On top of the rated opening time: the last pole's current zero, its confirmation and the position's GOOSE."""
+    position_margin: int = 200_000
+    """On top of that when no pole carries current any more and only the position is still to come."""
     zero_wait: int = 700_000
     """A load-break switch that sees no current zero for so long has failed to isolate."""
     clear_step: int = 120_000

@@ -286,9 +286,10 @@ def _confirm(state: State, now: int) -> None:
 
 
 def open_deadline(state: State) -> int:
-    """When an ordered opening must be confirmed."""
-    device = state.grid.devices[state.me]
-    return state.trip_us + int(device.opening_time_ms * 1000) + state.config.operate_margin
+    """When an ordered opening must be confirmed. Current that is gone is the better witness: the position may lag."""
+    config = state.config
+    due = state.trip_us + int(state.grid.devices[state.me].opening_time_ms * 1000) + config.operate_margin
+    return due + config.position_margin if current_zero(state) else due
 
 
 def close_deadline(state: State) -> int:

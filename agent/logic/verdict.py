@@ -12,6 +12,7 @@ from agent.logic.state import NEVER, State
 def locate(state: State, now: int) -> int:
     """Decide the present (or just ended) episode."""
     zone = episode_zone(state)
+    config = state.config
     ended = not state.active
     if ended and now > state.measurement.end_us + 300_000:
         state.decided = True
@@ -19,8 +20,12 @@ def locate(state: State, now: int) -> int:
     if zone < 0:
         return NEVER if not ended else state.measurement.end_us + 300_001
     if not state.picked and not someone_picked_up(state):
-        # A start alone (inrush, a swing of load) is no fault, not while it lasts and not when it is over.
-        return state.measurement.end_us + 300_001 if ended else NEVER
+        # A start alone (inrush, a swing of load) is no fault, not while it lasts and not when it is over,
+        # unless the voltage went with it: then something upstream has cleared what we hardly saw.
+        after = state.measurement.end_us + config.voltage_lag
+        lost = state.live_a is Live.DEAD and state.live_b is Live.DEAD
+        if not (ended and lost and now >= after):
+            return NEVER if not ended else (after if now < after else state.measurement.end_us + 300_001)
     if state.grid.fused[zone] and not state.onto_fault:
         wait = _fuse(state, zone, now)
         if state.decided or wait > now:
