@@ -79,7 +79,7 @@ def demonstrate(
             player = Player(lab, watcher.lines, watcher.phase)
             player.run()
             _wait_for_records(lab)
-        verdict.figures = lab.figures()
+        verdict.figures.update(lab.figures())
     except (LabError, SclError, OSError) as error:
         verdict.problem = str(error)
     finally:

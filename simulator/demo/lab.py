@@ -183,7 +183,9 @@ class Lab:
         self._wire = Path(tempfile.mkdtemp(prefix="flisr-"))
         plant = self._wire / "plant"
         story = self.directory / "story.json"
-        story.write_text(json.dumps({"seed": self.seed, "options": {"inrush_pu": INRUSH_PU}, "events": []}), encoding="utf-8")
+        story.write_text(
+            json.dumps({"seed": self.seed, "options": {"inrush_pu": INRUSH_PU}, "events": []}), encoding="utf-8"
+        )
         self._spawn(
             "plant", "",
             ["-m", "simulator.ieds.plant_process", "--feeder", str(self.directory / "feeder.yaml"),

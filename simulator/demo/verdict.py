@@ -9,6 +9,9 @@ from simulator.demo.course import Course
 from simulator.demo.judge import Held, Judge
 from simulator.demo.scenario import Scenario
 
+LATE_MS = 30.0
+"""Waves that begin later than this are not what the feeder would have done."""
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -63,6 +66,12 @@ def judge(
     verdict.checks.append(
         Held("came to rest", not timed_out, "" if not timed_out else "still moving at the time limit")
     )
+    late_ms = max(
+        (x.details["by_us"] / 1000 for x in course.lines if x.source == "plant" and x.name == "late"), default=0.0
+    )
+    verdict.figures["plant_late_ms"] = round(late_ms, 1)
+    told = f"the machine was too busy: the plant's waves came up to {late_ms:.0f} ms late"
+    verdict.checks.append(Held("plant kept time", late_ms <= LATE_MS, "" if late_ms <= LATE_MS else told))
     verdict.answers = answers
     breakers = course.breaker_trips()
     last = max((t.t_us for t in breakers or course.trips), default=None)
