@@ -23,7 +23,6 @@ from agent.logic.messages import (
     CommandKind,
     CommandResult,
     Level,
-    Live,
     LockRecord,
     Measurement,
     Operate,
@@ -148,9 +147,8 @@ class Brain:
             state.version += 1
             if old is not None:
                 a, b = state.grid.sides[peer]
-                for zone, live, before in ((a, report.live_a, old.live_a), (b, report.live_b, old.live_b)):
-                    if live is Live.LIVE and before is Live.DEAD:
-                        state.revived[zone] = now
+                observe.follow_life(state, a, report.live_a, old.live_a, now)
+                observe.follow_life(state, b, report.live_b, old.live_b, now)
         if (
             self._idle
             and old is not None

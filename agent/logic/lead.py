@@ -19,7 +19,7 @@ from agent.logic.messages import (
     RequestKind,
 )
 from agent.logic.picture import dead_component, feed_path, flow_into, is_closed, zone_live
-from agent.logic.restore import Feed, Search, Supply, demand, plan
+from agent.logic.restore import MOVES_LAST, Feed, Search, Supply, demand, plan
 from agent.logic.state import NEVER, Reservation, State
 
 
@@ -181,9 +181,13 @@ def _restore(state: State, now: int) -> int:
     state.recent = [step for step in state.recent if now < step.until]
     if len(state.recent) != counted:
         state.version += 1
-    key = 4 * state.version + 2 * bool(waited) + alone
+    calm = max(state.last_move, max(state.revived.values(), default=0)) + MOVES_LAST
+    key = 8 * state.version + 4 * bool(waited) + 2 * alone + (now >= calm)
+    times = [step.until for step in state.recent]
+    if now < calm:
+        times.append(calm)
     if pending_claim(state) or state.planned == key:
-        return min((step.until for step in state.recent), default=NEVER)
+        return min(times, default=NEVER)
     state.planned = key
     result = plan(state, state.known, now)
     _say_dark(state, result.dark, now)
@@ -202,8 +206,9 @@ def _restore(state: State, now: int) -> int:
             first = _first_part(state, feed, dead)
             ask(state, RequestKind.RESTORE, *first, now)
             return now + state.config.act_within
-    again = min((step.until for step in state.recent), default=NEVER)
-    return min(again, deadlock if now < deadlock else NEVER)
+    if now < deadlock:
+        times.append(deadlock)
+    return min(times, default=NEVER)
 
 
 def _say_dark(state: State, dark: tuple[tuple[int, str], ...], now: int) -> None:

@@ -10,6 +10,8 @@ from agent.logic.state import NEVER, State
 
 LOAD_STEADY = 150_000
 """Load is published when position, voltage and pick-up have been steady this long."""
+DIP = 150_000
+"""A fault elsewhere may take the voltage for so long; load and generation are then what they were."""
 DEMAND_LASTS = 1_000_000
 """A zone's demand is remembered when it has been so for this long with the zone fed from a source: generation may keep
 an island alive for a while before it gives up, and that is not what the zone needs."""
@@ -100,10 +102,18 @@ def join_voltage(state: State, now: int) -> None:
         for zone, live, before in ((state.zone_a, live_a, state.live_a), (state.zone_b, live_b, state.live_b)):
             if live is Live.LIVE and before is not Live.LIVE:
                 state.held &= ~(1 << zone)
-                state.revived[zone] = now
+            follow_life(state, zone, live, before, now)
         state.live_a, state.live_b = live_a, live_b
         state.steady_since = now
         state.version += 1
+
+
+def follow_life(state: State, zone: int, live: Live, before: Live, now: int) -> None:
+    """Note when a zone dies, and when one that was dead for longer than a dip comes back."""
+    if live is Live.DEAD and before is Live.LIVE:
+        state.died[zone] = now
+    elif live is Live.LIVE and before is Live.DEAD and now - state.died.get(zone, now) > DIP:
+        state.revived[zone] = now
 
 
 def follow_load(state: State, now: int) -> None:

@@ -163,6 +163,7 @@ class State:
         self.load_p = 0.0
         self.load_q = 0.0
         self.steady_since = 0
+        self.died: dict[int, int] = {}
         self.revived: dict[int, int] = {}
         """When zones last came back to life: their load is not what it was."""
         self.last_move = 0
