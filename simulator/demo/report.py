@@ -147,6 +147,9 @@ def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
         "lockout": "locked out", "restored": "restored",
     }  # fmt: skip
     moments = "".join(f"<tr><td>{labels[k]}</td><td class=n>{_moment(v)}</td></tr>" for k, v in verdict.ms.items())
+    split = "".join(
+        f"<tr><td>{k.replace('_', ' ')}</td><td class=n>{_moment(v)}</td></tr>" for k, v in verdict.split_ms.items()
+    )
     power = "".join(
         f"<tr><td>{k}</td><td class=n>{verdict.kw[k]:.0f} kW</td><td class=n>{verdict.customers.get(k, 0)}</td></tr>"
         for k in ("lost", "restored", "dark")
@@ -171,7 +174,8 @@ def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
 <h1>{escape(verdict.scenario)}</h1><p>{escape(verdict.description)}</p>
 <p class="verdict {mark}">{word}</p>{problem}
 <p class="small">Transport {verdict.transport}, seed {verdict.seed}. Times are from the first happening.</p>
-<table>{moments}</table><h2>Power and customers</h2><table>{power}</table><p class="small">{zones}</p>
+<table>{moments}</table>
+<details><summary>Where the time to the last breaker's trip went</summary><table>{split}</table></details><h2>Power and customers</h2><table>{power}</table><p class="small">{zones}</p>
 <h2>Invariants and end state</h2><table>{checks}</table>
 {_diagrams(course.feeder, course, verdict)}
 <h2>Waveforms</h2><p class="small">From the agents' fault records; milliseconds from the first happening.</p>

@@ -26,6 +26,7 @@ class Verdict:
     invariants: list[Held] = field(default_factory=list)
     checks: list[Held] = field(default_factory=list)
     ms: dict[str, float | None] = field(default_factory=dict)
+    split_ms: dict[str, float] = field(default_factory=dict)
     trips: list[dict[str, Any]] = field(default_factory=list)
     kw: dict[str, float] = field(default_factory=dict)
     customers: dict[str, int] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Verdict:
             "invariants": [{"name": h.name, "held": h.held, "why": h.why} for h in self.invariants],
             "checks": [{"name": h.name, "held": h.held, "why": h.why} for h in self.checks],
             "ms": self.ms,
+            "split_ms": self.split_ms,
             "trips": self.trips,
             "kw": self.kw,
             "customers": self.customers,
@@ -84,6 +86,7 @@ def judge(
         "lockout": course.ms(course.lockout_us()),
         "restored": course.ms(course.restored_us()),
     }
+    verdict.split_ms = course.split_ms()
     verdict.trips = [{"device": t.device, "ms": course.ms(t.t_us)} for t in course.trips]
     lost = course.lost_zones()
     dark = course.dark()
