@@ -189,7 +189,7 @@ class Course:
         ]
 
     def split_ms(self) -> dict[str, float]:
-        """Where the time to the last breaker's trip goes, seen from the agent that found the fault; empty if none did."""
+        """Where the time to the last breaker's trip goes, by the agent that found the fault; empty if none did."""
         claims = self.agents("claim")
         trips_seen = self.breaker_trips()
         if not claims or not trips_seen:

@@ -175,7 +175,8 @@ def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
 <p class="verdict {mark}">{word}</p>{problem}
 <p class="small">Transport {verdict.transport}, seed {verdict.seed}. Times are from the first happening.</p>
 <table>{moments}</table>
-<details><summary>Where the time to the last breaker's trip went</summary><table>{split}</table></details><h2>Power and customers</h2><table>{power}</table><p class="small">{zones}</p>
+<details><summary>Where the time to the last breaker's trip went</summary><table>{split}</table></details>
+<h2>Power and customers</h2><table>{power}</table><p class="small">{zones}</p>
 <h2>Invariants and end state</h2><table>{checks}</table>
 {_diagrams(course.feeder, course, verdict)}
 <h2>Waveforms</h2><p class="small">From the agents' fault records; milliseconds from the first happening.</p>
