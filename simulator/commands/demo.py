@@ -11,7 +11,7 @@ import click
 
 
 @click.command()
-@click.option("--scenario", "name", metavar="NAME", help="Which scenario; see --list.")
+@click.option("--scenario", "name", metavar="NAME", help="Which scenario; see --list. Or a file of flisr simulate.")
 @click.option("--list", "listing", is_flag=True, help="Name the scenarios.")
 @click.option("--seed", type=int, help="Repeat a run's randomness.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -48,7 +48,13 @@ def _run(
         _list(scenarios.table(), as_json)
         return 0
     try:
-        chosen = scenarios.find(name or scenarios.DEFAULT)
+        if name is not None and name.endswith((".yaml", ".yml", ".json")):
+            from simulator.demo import shrunk
+
+            chosen, recorded = shrunk.read(Path(name))
+            seed = recorded if seed is None else seed
+        else:
+            chosen = scenarios.find(name or scenarios.DEFAULT)
         if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise scenarios.ScenarioError(f"{out} exists and is not empty")
         from simulator.demo import demonstrate

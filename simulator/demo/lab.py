@@ -110,10 +110,14 @@ class Lab:
     def build(self) -> None:
         """Drawing, SCD, ratings and keys into the run folder; SclError if the drawing makes no sense."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        drawing = self.directory / "feeder.yaml"
-        drawing.write_text(yaml.safe_dump(self.scenario.drawn(), sort_keys=False), encoding="utf-8")
-        described = describe.load(drawing)
-        self.feeder = described.feeder
+        described: describe.Drawing | Feeder
+        if self.scenario.given is not None:
+            described = self.feeder = self.scenario.given
+        else:
+            drawing = self.directory / "feeder.yaml"
+            drawing.write_text(yaml.safe_dump(self.scenario.drawn(), sort_keys=False), encoding="utf-8")
+            described = describe.load(drawing)
+            self.feeder = described.feeder
         routed = self.transport == "udp"
         generate.generate(described, routed=routed, port=UDP_PORT if routed else 102).write(self.scd)
         keys.write_laboratory_keys(self.keys, ["flisr"])
@@ -188,7 +192,7 @@ class Lab:
         )
         self._spawn(
             "plant", "",
-            ["-m", "simulator.ieds.plant_process", "--feeder", str(self.directory / "feeder.yaml"),
+            ["-m", "simulator.ieds.plant_process", "--feeder", str(self.scd), "--ratings", str(self.ratings),
              "--plant", str(plant), "--truth", str(self.truth), "--scenario", str(story)],
             None,
         )  # fmt: skip

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from scl.topology import Feeder
+
 TABLE = Path(__file__).with_name("scenarios.yaml")
 DRAWING = Path(__file__).parents[1] / "feeders" / "demo.yaml"
 DEFAULT = "between-breakers"
@@ -58,6 +60,8 @@ class Scenario:
     calm: bool = True
     needs_l2: bool = False
     drawing: Path | None = DRAWING
+    given: Feeder | None = None
+    """The feeder itself, in place of a drawing."""
 
     def drawn(self) -> dict[str, Any]:
         """The feeder's drawing with this scenario's changes."""
