@@ -43,6 +43,8 @@ class BrainConfig:
     """Silence after start: listen, and measure the load, before agreeing to anything."""
     settle: int = 15_000
     """A dead section must be dead, and the picture unchanged, this long before anyone asks to feed it."""
+    settle_move: int = 30_000
+    """After the last switch has moved, sagging voltages come back within this time."""
     unsettled_wait: int = 1_000_000
     """While positions, pick-ups or voltages around a dead section still move, planning waits, at most so long."""
     generation_wait: int = 60_000

@@ -168,7 +168,7 @@ def _restore(state: State, now: int) -> int:
         return NEVER
     if (state.faulted() | state.held) >> dead & 1 or state.close_failures >= 2 or state.onto_fault:
         return NEVER
-    due = max(state.retry_at, state.dead_since + _patience(state, dead))
+    due = max(state.retry_at, state.dead_since + _patience(state, dead), state.last_move + state.config.settle_move)
     if now < due:
         return due
     waited = state.unsettled_since and now >= state.unsettled_since + state.config.unsettled_wait

@@ -10,6 +10,8 @@ from agent.logic.state import State
 
 
 def open_by_order(state: State, now: int) -> Refusal:
+    if not state.ready:
+        return Refusal.STALE_DATA
     if state.position is not Position.CLOSED:
         return Refusal.POSITION
     if state.status.local:
