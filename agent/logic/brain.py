@@ -52,7 +52,6 @@ class Brain:
         self._deadline: int = NEVER
         self._content: tuple[object, ...] = ()
         self._idle = False
-        self._ordered = BreakerCommand()
         if restored is not None:
             self._restore(restored)
 
@@ -326,7 +325,6 @@ class Brain:
             block = state.locked_a or state.locked_b or state.tagged
             order = BreakerCommand(state.trip, state.close_number, state.close_expiry, block)
             state.actions.append(Operate(order))
-            self._ordered = order
         answering = now >= state.tell_at and state.upto >= state.tell_at
         measurement = state.measurement
         level = state.level if state.time_good else Level.BLIND
