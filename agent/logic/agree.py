@@ -18,7 +18,7 @@ from math import hypot
 from agent.logic.direction import sides_of
 from agent.logic.isolate import current_zero, trip
 from agent.logic.messages import GRANTS_MAX, Level, Live, Position, Report, Request, RequestKind
-from agent.logic.picture import feed_path, flow_into
+from agent.logic.picture import feed_path, flow_into, metered_path
 from agent.logic.restore import source_output
 from agent.logic.state import Grant, Recent, Reservation, State
 
@@ -136,7 +136,7 @@ def _path_allows(state: State, peer: int, request: Request) -> bool:
     grid = state.grid
     a, b = grid.sides[peer]
     live_zone = a if request.zones >> b & 1 else b
-    path = feed_path(state, live_zone)
+    path = metered_path(state, live_zone)
     if path is None:
         return False
     entered = next((zone for device, zone in path if device == state.me), -1)

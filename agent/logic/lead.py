@@ -18,7 +18,7 @@ from agent.logic.messages import (
     Request,
     RequestKind,
 )
-from agent.logic.picture import dead_component, feed_path, flow_into, is_closed, zone_live
+from agent.logic.picture import dead_component, feed_path, flow_into, is_closed, metered_path, zone_live
 from agent.logic.restore import MOVES_LAST, Feed, Search, Supply, demand, plan
 from agent.logic.state import NEVER, Reservation, State
 
@@ -149,7 +149,7 @@ def _shoot(state: State, now: int) -> None:
         dp, dq = demand(state, zone, state.known)
         p, q = p + dp, q + dq
     live = state.grid.other(state.me, dead)
-    path = feed_path(state, live)
+    path = metered_path(state, live)
     supply = Supply(state.me, live, dead, tuple(path or ()))
     if path is None or Search(state, state.known, now).fits(supply, Feed(state.me, 0, 0, 0, p, q), {}) is None:
         # Generation that was lost fed part of it: the load that comes back is more than what went.
@@ -328,7 +328,7 @@ def return_to_normal(state: State, now: int) -> Refusal:
         return close_by_order(state, now)
     for fed, taking in ((state.zone_b, state.zone_a), (state.zone_a, state.zone_b)):
         tie, zones = _tie_that_feeds(state, fed)
-        path = feed_path(state, taking)
+        path = metered_path(state, taking)
         if tie < 0 or path is None or any(d == tie for d, _ in path):
             continue
         entered = next(z for z in state.grid.sides[tie] if zones >> z & 1)

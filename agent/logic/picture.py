@@ -70,6 +70,36 @@ def _trace(state: State, start: int) -> None:
     state.paths.update(paths)
 
 
+def metered_path(state: State, zone: int) -> list[tuple[int, int]] | None:
+    """The same, or None while the load on it, or on the source, is not known: an agent that has just started has not
+    measured yet, and reports no flow."""
+    path = feed_path(state, zone)
+    if path is None:
+        return None
+    source_zone = state.grid.other(*path[-1]) if path else zone
+    for device, entered in path:
+        if not _flow_known(state, device, entered, 0):
+            return None
+    for device, far in state.grid.links[source_zone]:
+        if is_closed(state, device) and not _flow_known(state, device, far, 0):
+            return None
+    return path
+
+
+def _flow_known(state: State, device: int, zone: int, depth: int) -> bool:
+    """Has every meter that :func:`flow_into` reads measured since its agent's start?"""
+    grid = state.grid
+    if grid.devices[device].merging_unit is not None or depth >= grid.count:
+        report = state.report_of(device)
+        return report is not None and report.ready
+    if grid.zone_source[zone] >= 0:
+        return _flow_known(state, device, grid.other(device, zone), depth + 1)
+    return all(
+        other == device or not is_closed(state, other) or _flow_known(state, other, grid.other(other, zone), depth + 1)
+        for other in grid.zone_devices[zone]
+    )
+
+
 def flow_into(state: State, device: int, zone: int, depth: int = 0) -> tuple[float, float]:
     """P, Q in kW, kvar through the device into the zone: measured, or, at a conventional IED, added up below it."""
     grid = state.grid

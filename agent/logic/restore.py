@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from agent.logic.grid import bits
 from agent.logic.messages import Level, Live, Position
-from agent.logic.picture import feed_path, flow_into, is_closed, zone_live
+from agent.logic.picture import flow_into, is_closed, metered_path, zone_live
 from agent.logic.state import State
 
 MOVES_LAST = 1_500_000
@@ -177,11 +177,11 @@ class Search:
             a, b = grid.sides[device]
             for dead, live in ((a, b), (b, a)):
                 if self.healthy >> dead & 1 and zone_live(state, live) is Live.LIVE and not state.faulted() >> live & 1:
-                    path = feed_path(state, live)
+                    path = metered_path(state, live)
                     if path is not None:
                         found.append(Supply(device, live, dead, tuple(path)))
                     else:
-                        self.blocked[dead] = f"how the far side of {grid.devices[device].name} is fed is not known"
+                        self.blocked[dead] = f"how the far side of {grid.devices[device].name} is fed and loaded is not known"
         found.sort(key=lambda s: (grid.devices[s.root].normally_open, s.root))
         return found
 
