@@ -24,7 +24,7 @@ from scl.topology import Device, DeviceKind, Feeder
 FULL_BINDING_DEVICES = 32
 """Up to this many devices an agent's ExtRefs name every member of its peers' data sets; above it (the file would grow
 with the square) the first member of each, which names the control block all the same."""
-MIN_TIME_MS, MAX_TIME_MS = 2, 1000
+MIN_TIME_MS, MAX_TIME_MS = 4, 1000
 VLAN_ID, VLAN_PRIORITY = "000", 4
 STATION_AP, PROCESS_AP = "S1", "P1"
 SV_LAYOUTS = {"9-2LE-80": (80, 1, "SmpPerPeriod"), "61869-9-4800-2": (4800, 2, "SmpPerSec")}

@@ -169,7 +169,7 @@ class Brain:
         if report.claim_number != state.seen[peer]:
             isolate.accept(state, peer, report, now, first)
         hear(state, peer, report, old, now)
-        if old is None or report.start_us != old.start_us or report.level != old.level:
+        if old is None or report.start_us != old.start_us or report.level != old.level or peer in state.tell:
             observe.answer(state, peer, report)
         if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
             for zone in state.grid.sides[peer]:
@@ -305,7 +305,9 @@ class Brain:
 
     def _next(self, again: int, now: int) -> int:
         state = self.state
-        due = min(again, state.backup_at, state.load_at, state.latch_retry, state.tell_at, state.explain_at)
+        due = min(again, state.backup_at, state.load_at, state.latch_retry, state.explain_at)
+        if state.tell:  # samples lag behind the clock
+            due = min(due, max(state.tell_at, now + state.tell_at - state.upto))
         if state.ready_at and state.breaker_fresh and state.load_at == NEVER:
             due = min(due, state.ready_at)
         if state.trip:
@@ -325,14 +327,20 @@ class Brain:
             block = state.locked_a or state.locked_b or state.tagged
             order = BreakerCommand(state.trip, state.close_number, state.close_expiry, block)
             state.actions.append(Operate(order))
-        answering = now >= state.tell_at and state.upto >= state.tell_at
+        answering = bool(state.tell) and now >= state.tell_at and state.upto >= state.tell_at
         measurement = state.measurement
-        level = state.level if state.time_good else Level.BLIND
+        told = state.last_report
+        hushed = told is not None and told.level is Level.QUIET and state.hushed
+        if told is not None and hushed:
+            episode = (told.level, told.direction, told.start_us, told.end_us)
+        else:
+            level = state.level if state.time_good else Level.BLIND
+            episode = (level, state.direction, measurement.start_us, measurement.end_us)
         grants: tuple[tuple[int, int], ...] = ()
         if state.grants:
             grants = tuple(sorted((peer, grant.request.number) for peer, grant in state.grants.items()))
         content = (
-            state.position, level, state.direction, measurement.start_us, measurement.end_us,
+            state.position, *episode,
             state.live_a, state.live_b, state.load_p, state.load_q,
             state.claim_number, state.claim_zones, state.claim_us, state.claim_final,
             state.locked_a, state.locked_b, state.latched, state.failed, state.automation, state.tagged, state.ready,
@@ -341,11 +349,12 @@ class Brain:
         if content == self._content and not answering:
             return
         if answering:
-            state.tell_at = NEVER
+            state.tell = {peer: wanted for peer, wanted in state.tell.items() if wanted > state.upto}
         self._content = content
-        told = state.last_report
+        # A start that we keep to ourselves is no quiet time either: nobody may count our silence from there on.
+        upto = state.upto if told is None or not hushed else max(told.upto_us, min(state.upto, measurement.start_us - 1))
         peak = measurement.peak_a if state.active else (told.peak_a if told else 0.0)
-        report = Report._make((*content[:5], state.upto, peak, *content[5:]))
+        report = Report._make((*content[:5], upto, peak, *content[5:]))
         state.last_report = report
         if told is None or report.p_kw != told.p_kw or report.q_kvar != told.q_kvar or report.ready is not told.ready:
             observe.remember_demand(state, state.zone_a, now)

@@ -13,6 +13,8 @@ class BrainConfig:
     """After our pick-up a neighbour that carries the same fault current has started at the latest by then."""
     dropoff_spread: int = 25_000
     """The same at drop-off: a full-cycle filter and the last pole's arc."""
+    far_answer: int = 3_000
+    """So much later answers a device that shares no zone with the one that picked up."""
     answer_wait: int = 9_000
     """From our pick-up: spread, two transfers and one retransmission. Who has not answered by then is uncertain."""
     conventional_wait: int = 45_000

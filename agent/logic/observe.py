@@ -155,13 +155,18 @@ def adopt_demand(state: State, now: int) -> None:
 
 
 def answer(state: State, peer: int, report: Report) -> None:
-    """A neighbour picked up: answer when our samples reach past its pick-up and the spread."""
-    concerned = state.grid.near[state.me] if all(state.fresh) else state.grid.near2[state.me]
-    if not concerned >> peer & 1:
+    """A neighbour picked up: answer when our samples reach past its pick-up and the spread.
+
+    Who shares no zone with it is asked only if one between is silent, and need not hurry. A claim wants no answer.
+    """
+    if not state.grid.near2[state.me] >> peer & 1:
         return
-    if report.level in (Level.START, Level.PICKUP) and state.level is Level.QUIET:
+    if report.claim_zones and peer in state.tell:
+        del state.tell[peer]
+    elif report.level in (Level.START, Level.PICKUP) and state.level is Level.QUIET:
         picked_up = report.upto_us if report.level is Level.PICKUP else report.start_us
         wanted = picked_up + state.config.pickup_spread
         told = state.last_report.upto_us if state.last_report is not None else 0
         if told < wanted:
-            state.tell_at = wanted if state.tell_at == NEVER else max(state.tell_at, wanted)
+            near = state.grid.near[state.me] >> peer & 1
+            state.tell[peer] = wanted if near else wanted + state.config.far_answer

@@ -134,9 +134,8 @@ class State:
         """Peers with a request outstanding."""
         self.grants: dict[int, Grant] = {}
         self.reservations: list[Reservation] = []
-        self.tell_at = NEVER
-        """When to answer a neighbour's pick-up: our samples will then reach past its spread."""
-        # Locating and planning.
+        self.tell: dict[int, int] = {}
+        """Neighbours that picked up, and the sample time that our answer must reach."""
         self.decided = True
         """The present episode has led to a claim, or needs none."""
         self.picked = False
@@ -189,6 +188,25 @@ class State:
     def active(self) -> bool:
         """A fault episode lasts."""
         return Level.START <= self.level <= Level.PICKUP
+
+    @property
+    def tell_at(self) -> int:
+        """The earliest of these sample times."""
+        return min(self.tell.values(), default=NEVER)
+
+    @property
+    def hushed(self) -> bool:
+        """A start alone, while nobody has picked up: load may do that. A frame for each of them would only keep
+        everyone busy just when answers are wanted."""
+        return (
+            self.level is Level.START
+            and self.time_good
+            and not self.picked
+            and not any(
+                fresh and report is not None and report.level is Level.PICKUP
+                for report, fresh in zip(self.peers, self.fresh, strict=True)
+            )
+        )
 
     @property
     def asked(self) -> int:

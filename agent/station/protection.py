@@ -44,7 +44,9 @@ POLL_US = 100_000
 SNAPSHOT_US = 100_000
 HEARTBEAT_US = 500_000
 QUIET_US = 1_500
-"""A snapshot takes a tenth of a millisecond: none is taken when a deadline is closer than this."""
+"""A snapshot takes a tenth of a millisecond: none is taken when a deadline is closer than this …"""
+CALM_US = 20_000
+"""… or news came less than this ago."""
 ERRORS_MAX = 20
 BROKEN = 70
 """Exit status after too many internal errors (EX_SOFTWARE): the supervisor starts anew."""
@@ -112,6 +114,7 @@ class Loop:
         self._poll_at = 0
         self._snapshot_at = 0
         self._snapshot_taken = 0
+        self._news_at = 0
         self._errors = 0
         self._late_max = 0
         self._late_sum = 0
@@ -268,7 +271,8 @@ class Loop:
         if 0 <= since < SNAPSHOT_US:
             return
         due = self._engine.deadline(now)
-        if due is not None and due - now < QUIET_US and 0 <= since < HEARTBEAT_US:
+        urgent = (due is not None and due - now < QUIET_US) or 0 <= now - self._news_at < CALM_US
+        if urgent and 0 <= since < HEARTBEAT_US:
             return
         self._snapshot_taken = now
         engine = self._engine
@@ -311,10 +315,13 @@ class Loop:
     def _on_core(self, _descriptor: int) -> None:
         assert self._core is not None
         self._core.drain()
-        self._engine.measured(self._core.measurement(), clock())
+        self._news_at = clock()
+        self._engine.measured(self._core.measurement(), self._news_at)
 
     def _on_frames(self, descriptor: int) -> None:
-        self._touched |= self._wire.receive(descriptor, self._engine, self._refresh)
+        if self._wire.receive(descriptor, self._engine, self._refresh):
+            self._touched = True
+            self._news_at = clock()
 
     # --- the sibling -------------------------------------------------------------------------------------------------
 
