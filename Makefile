@@ -11,7 +11,8 @@ PIPFLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py $(filter-out agent/core/_core.c,$(wildcard agent/core/*.c agent/core/*.h))
+$(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py agent/goose/inbox_build.py \
+          $(filter-out agent/core/_core.c agent/goose/_inbox.c,$(wildcard agent/core/*.[ch] agent/goose/*.[ch]))
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIPFLAGS) setuptools cffi
 	$(BIN)/pip install $(PIPFLAGS) --no-build-isolation --editable '.[test]'

@@ -7,9 +7,11 @@ The owner waits for :meth:`Endpoint.fileno` and :attr:`Endpoint.deadline`, then 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from agent.goose.inbox import Inbox
+from agent.goose.layout import MEMBERS, SQ_NUM
 from agent.goose.link import L2, Link, Udp
 from agent.goose.publisher import Publisher
 from agent.goose.stream import Stream
@@ -49,8 +51,14 @@ class Endpoint:
         link: Link,
         publishers: Iterable[Publisher[Any]] = (),
         subscribers: Iterable[Subscriber[Any]] = (),
+        urgent: Mapping[int, frozenset[str]] | None = None,
     ) -> None:
+        """``urgent``: of subscribers (by number), the members of the data set whose change cannot wait while the link
+        is relaxed; of all others no change can. It matters for a link that is an :class:`agent.goose.inbox.Inbox`."""
         self.link = link
+        self._inbox = link if isinstance(link, Inbox) else None
+        self._urgent = urgent or {}
+        self._masks: dict[int, tuple[bytes, bytes | None]] = {}
         self.publishers = tuple(publishers)
         self.subscribers = tuple(subscribers)
         self.foreign = 0
@@ -60,6 +68,7 @@ class Endpoint:
             stream = subscriber.stream
             address = b"" if stream.routed else stream.destination
             self._by_address.setdefault(address + stream.appid.to_bytes(2, "big"), []).append(subscriber)
+        self._number = {id(subscriber): number for number, subscriber in enumerate(self.subscribers)}
         self._routed = bool(self.subscribers) and self.subscribers[0].stream.routed
 
     def fileno(self) -> int:
@@ -84,7 +93,33 @@ class Endpoint:
             subscriber, result = self.take(payload, t_us)
             if subscriber is not None and isinstance(result, Accepted):
                 heard.append(Heard(subscriber, result, t_us))
+                if result.new and self._inbox is not None:
+                    self._expect(self._inbox, subscriber, payload)
         return heard
+
+    def _expect(self, inbox: Inbox, subscriber: Subscriber[Any], payload: bytes) -> None:
+        """Repetitions of this payload can wait; while relaxed, also changes of what is not urgent."""
+        number = self._number[id(subscriber)]
+        masks = self._masks.get(number)
+        if masks is None:
+            masks = self._masks[number] = self._mask(subscriber, number)
+        exact, loose = masks
+        offset = payload.find(subscriber.layout.opening)
+        if offset < 0 or offset + len(exact) > len(payload):
+            return  # of another width: each of its frames is looked at
+        inbox.expect(2 * number, payload, offset, exact, False)
+        if loose is not None:
+            inbox.expect(2 * number + 1, payload, offset, loose, True)
+
+    def _mask(self, subscriber: Subscriber[Any], number: int) -> tuple[bytes, bytes | None]:
+        layout = subscriber.layout
+        exact = layout.mask(lambda value: value == SQ_NUM)
+        urgent = self._urgent.get(number)
+        if urgent is None:
+            return exact, None
+        fields = [member.field for member in subscriber.data_set.members]
+        matters = {MEMBERS + i for i, field in enumerate(fields) if field in urgent}
+        return exact, layout.mask(lambda value: value < SQ_NUM + 1 or (value >= MEMBERS and value not in matters))
 
     def take(self, payload: bytes, t_us: int) -> tuple[Subscriber[Any] | None, Accepted[Any] | Dropped]:
         """One payload, from a link or a recording."""

@@ -9,6 +9,7 @@ shape gives None: read it with :func:`agent.goose.codec.decode` and :meth:`Layou
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,6 +61,8 @@ FORMS: dict[str, Form] = {
 """Timestamp is a raw 64-bit number in layouts: seconds, fraction and quality as on the wire."""
 
 Raw = int | float
+SQ_NUM, MEMBERS = 4, 8
+"""Numbers of values on the wire: sqNum, and the first one of the data set (see :meth:`Layout.mask`)."""
 
 
 class Layout:
@@ -99,6 +102,9 @@ class Layout:
             hole = bytes(struct.calcsize(">" + code))
             pattern += prefix + hole
             mask += b"\xff" * len(prefix) + hole
+        self.opening = bytes(pattern[: len(parts[0][0])])
+        """The first octets of every PDU, up to and with the control block reference."""
+        self._holes = _holes(parts)
         self._pattern = int.from_bytes(pattern, "big")
         self._mask = int.from_bytes(mask, "big")
 
@@ -137,11 +143,36 @@ class Layout:
         t_us = seconds * 1_000_000 + (((rest >> 8) * 1_000_000 + 0x800000) >> 24)
         return Head(ttl, t_us, rest & 0xFF, st_num, sq_num, simulation, conf_rev, nds_com), tuple(values)
 
+    def mask(self, free: Callable[[int], bool]) -> bytes:
+        """Octets of a PDU: 0 where a value lies that is ``free`` to differ, 0xFF elsewhere.
+
+        Values are numbered as on the wire: 0 timeAllowedtoLive, 1 and 2 t, 3 stNum, 4 sqNum, 5 simulation, 6 confRev,
+        7 ndsCom, then from :data:`MEMBERS` on those of the data set.
+        """
+        mask = bytearray(b"\xff" * self.size)
+        for number, (start, end) in enumerate(self._holes):
+            if free(number):
+                mask[start:end] = bytes(end - start)
+        return bytes(mask)
+
     def values_of(self, data: tuple[Data, ...]) -> tuple[Raw, ...]:
         """Raw values of a generically decoded data set, at whatever width; CodecError if of other kinds."""
         if len(data) != len(self._forms):
             raise CodecError(f"{len(data)} members instead of {len(self._forms)}", "data-set")
         return tuple(_raw(item, form) for item, form in zip(data, self._forms, strict=True))
+
+
+def _holes(parts: list[tuple[bytes, str]]) -> list[tuple[int, int]]:
+    """Where the values lie: (first octet, end) of each."""
+    holes = []
+    at = 0
+    for prefix, code in parts:
+        at += len(prefix)
+        for letter in code:
+            size = struct.calcsize(">" + letter)
+            holes.append((at, at + size))
+            at += size
+    return holes
 
 
 def head_of(pdu: Pdu) -> Head:

@@ -159,7 +159,7 @@ class Subscriber(Generic[T]):
         """Whether our own clock is synchronised; suspends the age check."""
         self.simulation = False
         """LPHD.Sim."""
-        self._data_set = data_set
+        self.data_set = data_set
         self._layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
         self._keys = None if keys is None else {key.identifier: key for key in keys}
         self._policy = policy or Policy()
@@ -176,6 +176,11 @@ class Subscriber(Generic[T]):
     def mark(self) -> Mark | None:
         """What to keep over restarts."""
         return Mark(self._real.st, self._real.t) if self._real.known else None
+
+    @property
+    def layout(self) -> Layout:
+        """How its PDUs lie on the wire, where numbers have the fixed width."""
+        return self._layout
 
     @property
     def alive(self) -> bool:
@@ -223,7 +228,7 @@ class Subscriber(Generic[T]):
         new = self._order(sequence, head, now)
         message = self._message
         if new or message is None:
-            message = self._data_set.from_values(values)
+            message = self.data_set.from_values(values)
         # Nothing can fail any more: the frame counts.
         sequence.known = sequence.alive = True
         sequence.st, sequence.sq, sequence.t = head.st_num, head.sq_num, head.t_us

@@ -61,6 +61,11 @@ class Brain:
         return None if self._deadline >= NEVER else self._deadline
 
     @property
+    def idle(self) -> bool:
+        """Fed, and nothing to decide: only claims and requests of far peers matter at once."""
+        return self._idle
+
+    @property
     def last_report(self) -> Report | None:
         """What peers were last told."""
         return self.state.last_report
@@ -352,7 +357,9 @@ class Brain:
             state.tell = {peer: wanted for peer, wanted in state.tell.items() if wanted > state.upto}
         self._content = content
         # A start that we keep to ourselves is no quiet time either: nobody may count our silence from there on.
-        upto = state.upto if told is None or not hushed else max(told.upto_us, min(state.upto, measurement.start_us - 1))
+        upto = (
+            state.upto if told is None or not hushed else max(told.upto_us, min(state.upto, measurement.start_us - 1))
+        )
         peak = measurement.peak_a if state.active else (told.peak_a if told else 0.0)
         report = Report._make((*content[:5], upto, peak, *content[5:]))
         state.last_report = report

@@ -50,6 +50,8 @@ class BrainFace(Protocol):
 
     @property
     def deadline(self) -> int | None: ...
+    @property
+    def idle(self) -> bool: ...
     def start(self, now: int) -> list[Action]: ...
     def measure(self, measurement: Measurement, now: int) -> list[Action]: ...
     def breaker(self, status: BreakerStatus, now: int) -> list[Action]: ...
@@ -105,6 +107,11 @@ class Engine:
         """What the breaker was last told."""
         self.peers: dict[int, tuple[Report, bool]] = {}
         """Last report of each peer, and whether it is still heard."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to decide: only claims and requests of others matter at once."""
+        return self._brain.idle
 
     # --- events in ---------------------------------------------------------------------------------------------------
 

@@ -67,6 +67,7 @@ class Wire(Protocol):
 
     def descriptors(self) -> list[int]: ...
     def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> bool: ...
+    def relax(self, on: bool) -> bool: ...
     def operate(self, command: BreakerCommand, now: int) -> None: ...
     def publish(self, report: Report, now: int) -> None: ...
     def timer(self, now: int, engine: Engine) -> None: ...
@@ -247,18 +248,24 @@ class Loop:
 
     def _deadlines(self, now: int) -> None:
         self._refresh(now)
+        looks = now >= self._poll_at or self._poll_at - now > POLL_US
         due = self._engine.deadline(now)
-        if due is not None and due - now < QUIET_US:
-            # What arrived while the handlers ran counts: a decision by deadline is made on an empty queue.
+        silent = self._wire.deadline
+        if looks or (due is not None and due - now < QUIET_US) or (silent is not None and silent <= now):
+            # What arrived while the handlers ran, or could wait, counts: a decision by deadline is made on an empty
+            # queue, and nobody is silent whose frame is there.
             for descriptor in self._wire.descriptors():
                 self._wire.receive(descriptor, self._engine, self._refresh)
         self._engine.timer(now)
         self._wire.timer(now, self._engine)
-        if now >= self._poll_at or self._poll_at - now > POLL_US:
+        if looks:
             self._poll_at = now + POLL_US
             if self._core is not None:
                 self._engine.measured(self._core.measurement(), now, force=True)
             self._errors = max(0, self._errors - 1) if self._turns % 64 == 0 else self._errors
+        if self._wire.relax(self._engine.idle):
+            for descriptor in self._wire.descriptors():
+                self._wire.receive(descriptor, self._engine, self._refresh)
         self._show(now)
 
     def _refresh(self, now: int) -> None:

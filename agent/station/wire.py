@@ -8,15 +8,23 @@ from typing import Any
 
 from agent.goose.dataset import command_data_set, report_data_set, status_data_set
 from agent.goose.endpoint import Endpoint, link_spec
+from agent.goose.inbox import Inbox
 from agent.goose.link import Link, open_link
 from agent.goose.publisher import Publisher
 from agent.goose.subscriber import Subscriber
+from agent.logic.grid import Grid
 from agent.logic.messages import BreakerCommand, Report
 from agent.security.frames import Algorithm, Key
 from agent.station.config import AgentConfig, KeyConfig
 from agent.station.engine import Engine
 
 BREAKER = -1
+ASKED = frozenset(
+    {"request.number", "request.kind", "request.zones", "request.p_kw", "request.q_kvar", "request.opens"}
+)
+"""Members of a far device's report that concern, at once, an agent which has nothing to decide itself …"""
+MEASURED = frozenset({"upto_us", "peak_a", "p_kw", "q_kvar"})
+"""… and those of a near one's that do not: answers to others, and load."""
 _ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
 
 
@@ -31,10 +39,13 @@ class StationWire:
     def __init__(self, agent: AgentConfig, numbers: dict[str, int], link: Link | None = None) -> None:
         """``numbers``: first stNum by control block name. ``link``: instead of the configured one (tests)."""
         keys = tuple(key_of(key) for key in agent.keys)
+        self._inbox: Inbox | None = None
+        self._relaxed = False
         if link is None:
             streams = [peer.stream for peer in agent.reports_in] + [agent.status_in]
             where = agent.link
             link = open_link(link_spec(streams, where.station_bus, where.udp_port, where.udp_interface))
+            link = self._inbox = Inbox(link, agent.priority + 1 if agent.priority else 0)
         feeder = agent.feeder
         reports = report_data_set(len(feeder.zones), len(feeder.devices))
         source = link.address or bytes(6)
@@ -50,9 +61,12 @@ class StationWire:
         for peer in agent.reports_in:
             subscribers.append(Subscriber(peer.stream, reports, keys))
             self._device[id(subscribers[-1])] = peer.device
+        near = Grid.of(feeder).near2[agent.device]
+        told = frozenset(member.field for member in reports.members) - MEASURED
+        urgent = {number: told if near >> peer.device & 1 else ASKED for number, peer in enumerate(agent.reports_in)}
         subscribers.append(Subscriber(agent.status_in, status_data_set(), keys))
         self._device[id(subscribers[-1])] = BREAKER
-        self._endpoint = Endpoint(link, (self._orders, self._reports), subscribers)
+        self._endpoint = Endpoint(link, (self._orders, self._reports), subscribers, urgent)
 
     def descriptors(self) -> list[int]:
         """For epoll."""
@@ -76,6 +90,17 @@ class StationWire:
             else:
                 engine.peer(device, heard.result.message, now)
         return True
+
+    def relax(self, on: bool) -> bool:
+        """The brain has nothing to decide: what far devices do can wait, unless they claim or ask for something.
+
+        True: this has just ended, and there may be something to take in.
+        """
+        if self._inbox is None or on == self._relaxed:
+            return False
+        self._relaxed = on
+        self._inbox.relax(on)
+        return not on
 
     def operate(self, command: BreakerCommand, now: int) -> None:
         """Order to the breaker's IED."""
@@ -111,4 +136,6 @@ class StationWire:
         """Frames sent, accepted, and dropped by cause."""
         counters = {f"goose_{name.replace('-', '_')}": n for name, n in self._endpoint.counters().items()}
         counters["goose_unsent"] = getattr(self._endpoint.link, "unsent", 0)
+        if self._inbox is not None:
+            counters.update({f"goose_in_{name}": n for name, n in self._inbox.counters().items()})
         return counters

@@ -49,6 +49,9 @@ class FakeWire:
             raise ValueError("what is this")
         return True
 
+    def relax(self, on: bool) -> bool:
+        return False
+
     def operate(self, command: BreakerCommand, now: int) -> None:
         self.orders.append(command)
 
