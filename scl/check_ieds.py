@@ -18,6 +18,7 @@ def check_ieds(model: Model) -> Iterator[Problem]:
     for line, text in model.templates.duplicates:
         yield Problem(line, E, "duplicate-type", f"{text} is there twice")
     yield from _templates(model)
+    known: dict[tuple[str | None, ...], str | None] = {}
     for ied in model.ieds.values():
         if not ied.name:
             yield Problem(ied.line, E, "missing-name", "an IED has no name")
@@ -32,7 +33,7 @@ def check_ieds(model: Model) -> Iterator[Problem]:
                 for control in node.controls:
                     yield from _control(model, ied, node, control)
         for ref in ied.ext_refs():
-            yield from _ext_ref(model, ied, ref)
+            yield from _ext_ref(model, ied, ref, known)
 
 
 def _templates(model: Model) -> Iterator[Problem]:
@@ -95,16 +96,27 @@ def _control(model: Model, ied: Ied, node: LogicalNode, control: ControlBlock) -
             yield Problem(line, E, "no-such-receiver", f"{where} names receiver {receiver}, no IED of this file")
 
 
-def _ext_ref(model: Model, ied: Ied, ref: ExtRef) -> Iterator[Problem]:
+def _ext_ref(model: Model, ied: Ied, ref: ExtRef, known: dict[tuple[str | None, ...], str | None]) -> Iterator[Problem]:
+    """``known``: answers so far; every agent of a feeder hears the same values."""
     name = ref.get("iedName")
     if not name:
         # An input that is not bound yet (IEC 61850-6 Ed. 2, later binding).
         return
-    why = _dangling(model, ied, ref)
+    key = (ied.name if name == "@" else None, *map(ref.attributes.get, _SOURCE))
+    if key not in known:
+        known[key] = _dangling(model, ied, ref)
+    why = known[key]
     if why:
         wanted = f"{name}{ref.get('ldInst')}/{ref.get('prefix')}{ref.get('lnClass')}{ref.get('lnInst')}"
         text = f"IED {ied.name}: ExtRef to {wanted}.{ref.get('doName')}: {why}"
         yield Problem(ref.line, E, "dangling-ext-ref", text)
+
+
+_SOURCE = (
+    "iedName", "ldInst", "prefix", "lnClass", "lnInst", "doName", "daName",
+    "srcLDInst", "srcPrefix", "srcLNClass", "srcLNInst", "srcCBName",
+)  # fmt: skip
+"""What an ExtRef names of its source."""
 
 
 def _dangling(model: Model, ied: Ied, ref: ExtRef) -> str | None:
