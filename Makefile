@@ -36,4 +36,4 @@ docs: setup
 	$(BIN)/python tests/docs_commands.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info agent/core/_core.c agent/core/*.so
+	rm -rf $(VENV) build *.egg-info agent/core/_core.c agent/goose/_inbox.c agent/core/*.so agent/goose/*.so

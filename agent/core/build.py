@@ -8,7 +8,19 @@ import cffi
 
 _HERE = Path(__file__).resolve().parent
 _FOLDER = "agent/core"
-_SOURCES = ["sha256.c", "frame.c", "detector.c", "receiver.c", "source.c"]
+_SOURCES = [
+    "sha256.c",
+    "frame.c",
+    "onset.c",
+    "direction.c",
+    "detector.c",
+    "publish.c",
+    "supervision.c",
+    "sockets.c",
+    "receiver.c",
+    "source.c",
+]
+_HEADERS = ["api.h", "system.h", "sha256.h", "frame.h", "phasor.h", "onset.h", "detector.h", "receiver.h"]
 
 builder = cffi.FFI()
 builder.cdef((_HERE / "api.h").read_text().replace("#pragma once\n", ""))
@@ -16,7 +28,7 @@ builder.set_source(
     "agent.core._core",
     '#include <stdint.h>\n#include "api.h"\n',
     sources=[f"{_FOLDER}/{name}" for name in _SOURCES],
-    depends=[f"{_FOLDER}/{name}" for name in ("api.h", "sha256.h", "frame.h", "detector.h")],
+    depends=[f"{_FOLDER}/{name}" for name in _HEADERS],
     include_dirs=[_FOLDER],
     extra_compile_args=["-O3", "-std=gnu11", "-Wall", "-Wextra", "-fno-math-errno", "-fvisibility=hidden"],
     libraries=["m", "pthread"],

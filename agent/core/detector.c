@@ -9,36 +9,21 @@
 #include <math.h>
 #include <string.h>
 
-enum { QUIET, START, PICKUP, BLIND };
-enum { NONE, INTO_B, INTO_A, UNKNOWN };
-enum { DEAD, LIVE, LIVE_UNKNOWN };
-enum { EARTH_TRIP, EARTH_WATTMETRIC, EARTH_VARMETRIC, EARTH_OFF };
+#include "phasor.h"
 
 #define TABLE_UNIT 1048576.0   /* 2^20: sums of 31-bit samples over a cycle stay within 63 bits */
 #define MIMIC_CYCLES 2.0
 #define SUB_CYCLE_MARGIN 1.07
 #define ENERGISED_FACTOR 2.0
+#define HIGH_SET 12.0 /* of the pick-up: above all inrush */
 #define DEAD_SHARE 0.20
 #define LIVE_SHARE 0.22
 #define RISE_SHARE 0.3
-#define RESIDUAL_VOLTAGE_SHARE 0.06
-#define DIRECTION_BAND 0.12
-#define DIRECTION_BAND_EARLY 0.4 /* while the half-cycle window still straddles the inception */
+#define GROWN_SHARE 0.25
 #define ALARM_ON_SHARE 0.30
 #define ALARM_OFF_SHARE 0.20
-#define DEGREES (M_PI / 180.0)
 
 static const int CHANNEL[6] = {0, 1, 2, 4, 5, 6};
-
-static double square(double x) { return x * x; }
-static double norm2(double complex z) { return creal(z) * creal(z) + cimag(z) * cimag(z); }
-static double larger(double a, double b) { return a > b ? a : b; }
-static double smaller(double a, double b) { return a < b ? a : b; }
-static double complex turn(double degrees) { return cos(degrees * DEGREES) + I * sin(degrees * DEGREES); }
-/* Products without the C99 rescue of infinities, which is slow. */
-static double complex times(double complex a, double complex b) {
-    return creal(a) * creal(b) - cimag(a) * cimag(b) + I * (creal(a) * cimag(b) + cimag(a) * creal(b));
-}
 
 void detector_prepare(detector *d, const core_config *config) {
     memset(d, 0, sizeof *d);
@@ -60,6 +45,7 @@ void detector_prepare(detector *d, const core_config *config) {
     double complex gain = (1 + tau) - tau * one;
     d->mimic_now = (1 + tau) / gain;
     d->mimic_before = -tau * one / gain;
+    onset_prepare(&d->onset, config);
     for (int p = 0; p < 3; p++) d->zero_peak[p] = config->zero_current_a * M_SQRT2 / config->current_scale;
     d->state.level = BLIND;
     d->state.live = LIVE_UNKNOWN;
@@ -92,6 +78,7 @@ int detector_blind(detector *d) {
     memset(d->full, 0, sizeof d->full);
     memset(d->half_sum, 0, sizeof d->half_sum);
     memset(d->small, 0, sizeof d->small);
+    onset_forget(&d->onset);
     d->phase_start = d->phase_pickup = d->earth_start = d->earth_pickup = (detector_element){0};
     d->all_small = d->restrained = d->alarm_count = d->powers = 0;
     d->sub_off_until = d->sub_high_until = d->earth_off_until = 0;
@@ -108,6 +95,18 @@ int detector_blind(detector *d) {
 }
 
 /* Filters ---------------------------------------------------------------------------------------------------------- */
+
+/* Before the window slides, its oldest sample is a cycle old. */
+static void look_at_onset(detector *d, const int32_t values[CORE_CHANNELS]) {
+    int k = (int)(d->index % d->cycle);
+    double now[6], before[6];
+    for (int i = 0; i < 6; i++) {
+        double scale = i < 3 ? d->config.current_scale : d->config.voltage_scale;
+        now[i] = values[CHANNEL[i]] * scale;
+        before[i] = d->history[i][k] * scale;
+    }
+    onset_sample(&d->onset, now, before, now + 3, before + 3, d->voltage_good);
+}
 
 static void slide(detector *d, const int32_t values[CORE_CHANNELS]) {
     int k = (int)(d->index % d->cycle);
@@ -148,12 +147,14 @@ static void magnitudes(detector *d) {
         d->full2[i] = smaller(d->full_mimic2[i], norm2(d->full[f]));
         d->half2[i] = smaller(d->half_mimic2[i], norm2(d->half_sum[i]));
     }
+    double complex residual = 0;
     for (int i = 0; i < 3; i++) {
-        double scale = d->full_scale[i];
-        d->second2[i] = (square((double)d->second_re[i]) + square((double)d->second_im[i])) * scale * scale;
-        d->fundamental2[i] = norm2(d->full[i]);
+        double complex second = ((double)d->second_re[i] + I * (double)d->second_im[i]) * d->full_scale[i];
+        d->second2[i] = norm2(second);
+        residual += second;
         d->voltage_full[i] = mimic(d, d->full[3 + i], d->full_before[3 + i]);
     }
+    d->second2[3] = norm2(residual);
     d->voltage_full[3] = d->voltage_full[0] + d->voltage_full[1] + d->voltage_full[2];
 }
 
@@ -211,11 +212,17 @@ static void settle(const detector *d, detector_element *e, int set, double half_
     }
 }
 
-static int second_harmonic(detector *d) {
+/* Second harmonic over what the current has grown by: load carried besides the inrush does not dilute it. */
+static int distorted(const detector *d, double second2, double complex now, double complex before) {
+    double grown2 = larger(norm2(now - before), square(GROWN_SHARE) * norm2(now));
+    return second2 > square(d->config.second_harmonic) * grown2;
+}
+
+static int phases_distorted(detector *d, const double complex before[3]) {
     double floor2 = square(0.5 * d->config.start_factor * d->config.phase_pickup_a);
     int restrain = 0;
     for (int p = 0; p < 3; p++)
-        restrain |= d->fundamental2[p] >= floor2 && d->second2[p] > square(d->config.second_harmonic) * d->fundamental2[p];
+        restrain |= norm2(d->full[p]) >= floor2 && distorted(d, d->second2[p], d->full[p], before[p]);
     d->restrained = restrain ? d->restrained + 1 : 0;
     return restrain;
 }
@@ -226,13 +233,13 @@ static int rising(const double now2[3], const double old2[3], double residual) {
     return 0;
 }
 
-static void elements(detector *d, const double old2[3]) {
+static void elements(detector *d, const double old2[3], const double complex before[3]) {
     const core_config *c = &d->config;
     double full2 = larger(larger(d->full2[0], d->full2[1]), d->full2[2]);
     double half2 = larger(larger(d->half2[0], d->half2[1]), d->half2[2]);
     double full_mimic2 = larger(larger(d->full_mimic2[0], d->full_mimic2[1]), d->full_mimic2[2]);
     double half_mimic2 = larger(larger(d->half_mimic2[0], d->half_mimic2[1]), d->half_mimic2[2]);
-    int restrain = second_harmonic(d);
+    int restrain = phases_distorted(d, before);
     int sub = d->index >= d->sub_off_until && d->state.live != DEAD && d->restrained < d->cycle;
     double margin = SUB_CYCLE_MARGIN * (d->index < d->sub_high_until ? ENERGISED_FACTOR : 1.0);
     /* The start elements have no guard and no second filter: every device on the path of a fault has started before
@@ -242,83 +249,26 @@ static void elements(detector *d, const double old2[3]) {
     int set = full2 >= square(threshold) || half_mimic2 >= square(threshold);
     settle(d, &d->phase_start, set, half_mimic2, full_mimic2, threshold);
     threshold = c->phase_pickup_a;
-    set = (full2 >= square(threshold) && !restrain) || (sub && half2 >= square(margin * threshold));
+    set = (full2 >= square(threshold) && !restrain) || (sub && d->onset.phase_open && half2 >= square(margin * threshold)) ||
+          half2 >= square(HIGH_SET * threshold);
     settle(d, &d->phase_pickup, set, half_mimic2, full_mimic2, threshold);
     if (c->earth_mode != EARTH_TRIP) return;
     double base = larger(c->earth_pickup_a, c->earth_restraint * sqrt(larger(full_mimic2, half_mimic2)));
     threshold = c->start_factor * base;
     set = d->full2[3] >= square(threshold) || d->half_mimic2[3] >= square(threshold);
     settle(d, &d->earth_start, set, d->half_mimic2[3], d->full_mimic2[3], threshold);
-    int full = d->full2[3] >= square(base) && !restrain;
-    int half = sub && d->half2[3] >= square(margin * base);
-    d->earth_pickup.above = full ? d->earth_pickup.above + 1 : 0;
+    int half = sub && d->onset.earth_open && d->half2[3] >= square(margin * base);
+    int lasting = d->full2[3] >= square(base) && !restrain;
+    int full = lasting && !distorted(d, d->second2[3], d->full[6], before[0] + before[1] + before[2]);
+    d->earth_pickup.above = lasting ? d->earth_pickup.above + 1 : 0;
     set = 0;
     if ((full || half) && d->index >= d->earth_off_until)
         set = (half && rising(d->half2, old2, sqrt(d->half2[3]))) || (full && rising(d->full2, old2, sqrt(d->full2[3]))) ||
-              d->earth_pickup.above >= 3 * d->cycle / 2;
+              (full && d->earth_pickup.above >= 3 * d->cycle / 2);
     settle(d, &d->earth_pickup, set, d->half_mimic2[3], d->full_mimic2[3], base);
 }
 
-/* Direction -------------------------------------------------------------------------------------------------------- */
-
-static double complex positive_sequence(const double complex v[3]) {
-    return (v[0] + times(turn(120), v[1]) + times(turn(240), v[2])) / 3.0;
-}
-
-/* Sum of I conj(V) over the phases that carry the fault, V the polarising voltage in positive sequence. */
-static double complex phase_torque(const double complex current[4], double complex polarising) {
-    double most = larger(larger(norm2(current[0]), norm2(current[1])), norm2(current[2]));
-    double complex sum = 0;
-    for (int p = 0; p < 3; p++)
-        if (norm2(current[p]) >= 0.36 * most) sum += times(current[p], conj(times(polarising, turn(-120.0 * p))));
-    return sum;
-}
-
-/* By the residual voltage if there is enough of it, else by the phase whose current changed most. */
-static double complex residual_torque(const detector *d, const double complex current[4], double complex polarising) {
-    double phase = d->config.nominal_v / sqrt(3.0);
-    if (norm2(d->voltage_full[3]) >= square(RESIDUAL_VOLTAGE_SHARE * phase))
-        return times(times(d->current_full[3], conj(-d->voltage_full[3])), turn(45));
-    int faulted = 0;
-    double most = -1;
-    for (int p = 0; p < 3; p++) {
-        double change2 = norm2(current[p] - d->load[p]);
-        if (change2 > most) {
-            most = change2;
-            faulted = p;
-        }
-    }
-    return times(times(current[3], conj(times(polarising, turn(-120.0 * faulted)))), turn(50));
-}
-
-static void direction(detector *d) {
-    double complex polarising = 0, torque;
-    double phase = d->config.nominal_v / sqrt(3.0);
-    if (d->voltage_good && d->index < d->memory_until)
-        polarising = d->memory;
-    else if (d->voltage_good)
-        polarising = positive_sequence(d->voltage_full);
-    int found = UNKNOWN;
-    if (d->voltage_good && norm2(polarising) >= square(0.1 * phase)) {
-        int64_t age = d->index - d->episode_index;
-        const double complex *current = age < d->cycle ? d->current_half : d->current_full;
-        double band = age < d->half ? DIRECTION_BAND_EARLY : DIRECTION_BAND;
-        if (d->phase_start.on)
-            torque = times(phase_torque(current, polarising), turn(50));
-        else
-            torque = residual_torque(d, current, polarising);
-        double share = creal(torque) / larger(sqrt(norm2(torque)), 1e-12);
-        found = share > band ? INTO_B : share < -band ? INTO_A : UNKNOWN;
-    }
-    if (d->state.direction == NONE) d->state.direction = UNKNOWN;
-    if (found == UNKNOWN) {
-        d->direction_count = 0;
-        return;
-    }
-    d->direction_count = found == d->direction_next ? d->direction_count + 1 : 1;
-    d->direction_next = found;
-    if (d->direction_count >= (d->state.direction == UNKNOWN ? 2 : d->quarter / 2)) d->state.direction = found;
-}
+/* Alarm and load --------------------------------------------------------------------------------------------------- */
 
 static void earth_alarm(detector *d) {
     if ((d->config.earth_mode != EARTH_WATTMETRIC && d->config.earth_mode != EARTH_VARMETRIC) || !d->voltage_good) return;
@@ -364,6 +314,7 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     core_state *s = &d->state;
     published before = take(s);
     d->voltage_good = voltage_good && d->config.nominal_v > 0;
+    if (d->index >= d->cycle) look_at_onset(d, values);
     slide(d, values);
     d->index++;
     s->upto_us = time_us;
@@ -377,8 +328,8 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     const double *old2 = d->old_full2[(d->index - back) % DETECTOR_MEMORY];
     presence(d);
     zeros(d, values, old2);
-    elements(d, old2);
     int was = s->level == START || s->level == PICKUP;
+    elements(d, old2, was ? d->load : d->old_current[(d->index - back) % DETECTOR_MEMORY]);
     int level = d->phase_pickup.on || d->earth_pickup.on ? PICKUP : d->phase_start.on || d->earth_start.on ? START : QUIET;
     s->level = level;
     if (level != QUIET && !was) {
@@ -406,7 +357,7 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
         double most = 0;
         for (int p = 0; p < 3; p++) most = larger(most, larger(d->full2[p], d->half2[p]));
         s->peak_a = larger(s->peak_a, sqrt(most));
-        direction(d);
+        detector_direction(d);
     }
     earth_alarm(d);
     return differs(before, s);

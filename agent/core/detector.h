@@ -7,10 +7,16 @@
 #include <stdint.h>
 
 #include "api.h"
+#include "onset.h"
 
 #define DETECTOR_CYCLE 256   /* most samples a cycle */
 #define DETECTOR_MEMORY 512  /* power of two above 1.5 cycles */
 #define DETECTOR_POWERS 26   /* quarter cycles: five cycles of average, one and a half of delay */
+
+enum { QUIET, START, PICKUP, BLIND };
+enum { NONE, INTO_B, INTO_A, UNKNOWN };
+enum { DEAD, LIVE, LIVE_UNKNOWN };
+enum { EARTH_TRIP, EARTH_WATTMETRIC, EARTH_VARMETRIC, EARTH_OFF };
 
 typedef struct {
     int32_t on;
@@ -34,11 +40,12 @@ typedef struct {
     int32_t voltage_good;
     /* values of the present sample, squared where they end in 2 */
     double complex current_full[4], current_half[4], voltage_full[4];
-    double full2[4], half2[4], full_mimic2[4], half_mimic2[4], second2[3], fundamental2[3];
+    double full2[4], half2[4], full_mimic2[4], half_mimic2[4], second2[4];
     double old_full2[DETECTOR_MEMORY][3];
     double complex old_current[DETECTOR_MEMORY][3];
     double complex old_positive[DETECTOR_MEMORY];
     /* elements */
+    onset onset;
     detector_element phase_start, phase_pickup, earth_start, earth_pickup;
     int32_t small[3], all_small, restrained, alarm_count;
     int64_t sub_off_until, sub_high_until, earth_off_until;
@@ -55,6 +62,8 @@ void detector_prepare(detector *d, const core_config *config);
 int detector_blind(detector *d);
 /* One sample of eight counts. 1: a published field changed. */
 int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t time_us, int voltage_good);
+/* direction.c: state.direction of an episode, sample by sample. */
+void detector_direction(detector *d);
 /* Fill the metering fields of state (roots and phasors). */
 void detector_meter(detector *d);
 

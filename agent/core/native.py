@@ -6,9 +6,9 @@ import socket
 from typing import Any
 
 from agent.core._core import ffi, lib
-from agent.core.config import Key, Layer2, Multicast
+from agent.core.config import Key, Layer2, Multicast, ProtectionConfig, SvSourceConfig
 
-__all__ = ["ERROR_SIZE", "ffi", "fill_key", "fill_link", "fill_text", "lib", "parse_mac"]
+__all__ = ["Failure", "ffi", "fill_key", "fill_stream", "lib", "parse_mac"]
 
 ERROR_SIZE = 160
 TEXT_SIZE = 67
@@ -23,13 +23,6 @@ def parse_mac(text: str) -> bytes:
     return octets
 
 
-def fill_text(target: Any, text: str) -> None:
-    encoded = text.encode("ascii")
-    if len(encoded) > TEXT_SIZE:
-        raise ValueError(f"svID is longer than {TEXT_SIZE} octets")
-    ffi.memmove(target, encoded, len(encoded))
-
-
 def fill_key(target: Any, key: Key) -> None:
     if key.mac_octets not in (10, 16, 32):
         raise ValueError(f"key {key.identifier}: a MAC of {key.mac_octets} octets is none of HMAC-SHA256")
@@ -41,8 +34,35 @@ def fill_key(target: Any, key: Key) -> None:
     ffi.memmove(target.secret, key.secret, len(key.secret))
 
 
-def fill_link(target: Any, link: Layer2 | Multicast | None) -> None:
-    """Addresses of a core_config or a source_config."""
+def fill_stream(target: Any, config: ProtectionConfig | SvSourceConfig) -> None:
+    """What a core_config and a source_config have in common: link, names, layout, scales."""
+    _fill_link(target, config.link)
+    sv_id = config.sv_id.encode("ascii")
+    if len(sv_id) > TEXT_SIZE:
+        raise ValueError(f"svID is longer than {TEXT_SIZE} octets")
+    ffi.memmove(target.sv_id, sv_id, len(sv_id))
+    target.appid = config.appid
+    target.conf_rev = config.conf_rev
+    target.rate = config.layout.rate
+    target.asdus = config.layout.asdus
+    target.frequency = config.layout.frequency
+    target.current_scale = config.current_scale
+    target.voltage_scale = config.voltage_scale
+
+
+class Failure:
+    """Where the compiled functions write why they failed."""
+
+    def __init__(self) -> None:
+        self.room = ffi.new("char[]", ERROR_SIZE)
+        self.size = ERROR_SIZE
+
+    def error(self) -> OSError:
+        """The last one."""
+        return OSError(bytes(ffi.string(self.room)).decode("ascii", "replace"))
+
+
+def _fill_link(target: Any, link: Layer2 | Multicast | None) -> None:
     match link:
         case None:
             target.transport = 0

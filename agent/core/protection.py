@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from agent.core.config import ProtectionConfig
-from agent.core.native import ERROR_SIZE, ffi, fill_key, fill_link, fill_text, lib
+from agent.core.native import Failure, ffi, fill_key, fill_stream, lib
 from agent.logic.messages import Direction, Level, Live, Measurement
 
 CHANNELS = 8
@@ -44,23 +44,15 @@ class ProtectionCore:
     def __init__(self, config: ProtectionConfig) -> None:
         self.config = config
         native = ffi.new("core_config *")
-        fill_link(native, config.link)
-        fill_text(native.sv_id, config.sv_id)
+        fill_stream(native, config)
         if len(config.keys) > KEYS:
             raise ValueError(f"at most {KEYS} keys a stream")
         for index, key in enumerate(config.keys):
             fill_key(native.keys[index], key)
         native.key_count = len(config.keys)
-        native.appid = config.appid
-        native.conf_rev = config.conf_rev
-        native.rate = config.layout.rate
-        native.asdus = config.layout.asdus
-        native.frequency = config.layout.frequency
         native.blind_after_us = round(config.blind_after_ms * 1000)
         native.maximum_age_us = round(config.maximum_age_ms * 1000)
         native.accept_simulated = config.accept_simulated
-        native.current_scale = config.current_scale
-        native.voltage_scale = config.voltage_scale
         native.phase_pickup_a = config.phase_pickup_a
         native.earth_pickup_a = config.earth_pickup_a
         native.start_factor = config.start_factor
@@ -71,21 +63,18 @@ class ProtectionCore:
         native.second_harmonic = config.second_harmonic
         native.nominal_v = 1000.0 * (config.nominal_kv or 0.0)
         native.earth_mode = int(config.earth_mode)
-        self._error = ffi.new("char[]", ERROR_SIZE)
-        receiver = lib.core_open(native, self._error, ERROR_SIZE)
+        self._failure = Failure()
+        receiver = lib.core_open(native, self._failure.room, self._failure.size)
         if receiver == ffi.NULL:
-            raise OSError(self._message())
+            raise self._failure.error()
         self._receiver: Any = ffi.gc(receiver, lib.core_close)
         self._state = ffi.new("core_state *")
         self._counters = ffi.new("core_counters *")
 
-    def _message(self) -> str:
-        return bytes(ffi.string(self._error)).decode("ascii", "replace")
-
     def start(self, realtime_priority: int = 0) -> None:
         """Start the thread; a SCHED_FIFO priority above 0 is tried and silently not had without the permission."""
-        if lib.core_start(self._receiver, realtime_priority, self._error, ERROR_SIZE) != 0:
-            raise OSError(self._message())
+        if lib.core_start(self._receiver, realtime_priority, self._failure.room, self._failure.size) != 0:
+            raise self._failure.error()
 
     def stop(self) -> None:
         """Stop and join the thread; the last measurement stays readable."""

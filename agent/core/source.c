@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "system.h"
 
 #define QUEUE 64            /* segments ahead on one channel */
 #define STACK (256 * 1024) /* all of it is locked in memory where the process is */
@@ -57,12 +58,6 @@ struct core_source {
         struct iovec vectors[BATCH];
     } out;
 };
-
-static int64_t clock_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 /* Waveform --------------------------------------------------------------------------------------------------------- */
 
@@ -216,8 +211,6 @@ static void *work(void *argument) {
 }
 
 /* Life ------------------------------------------------------------------------------------------------------------- */
-
-static void fail(char *error, int32_t size, const char *what) { snprintf(error, (size_t)size, "%s: %s", what, strerror(errno)); }
 
 core_source *source_open(const source_config *config, char *error, int32_t size) {
     const char *wrong = NULL;

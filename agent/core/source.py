@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.config import Layer2, SvSourceConfig
-from agent.core.native import ERROR_SIZE, ffi, fill_key, fill_link, fill_text, lib
+from agent.core.native import Failure, ffi, fill_key, fill_stream, lib
 
 CHANNELS = 8
 SIOCGIFHWADDR = 0x8927
@@ -51,8 +51,7 @@ class SvSource:
     def __init__(self, config: SvSourceConfig) -> None:
         self.config = config
         native = ffi.new("source_config *")
-        fill_link(native, config.link)
-        fill_text(native.sv_id, config.sv_id)
+        fill_stream(native, config)
         native.vlan = -1
         if isinstance(config.link, Layer2):
             ffi.memmove(native.source, _hardware_address(config.link.interface), 6)
@@ -62,11 +61,6 @@ class SvSource:
         if config.key is not None:
             native.authenticate = 1
             fill_key(native.key, config.key)
-        native.appid = config.appid
-        native.conf_rev = config.conf_rev
-        native.rate = config.layout.rate
-        native.asdus = config.layout.asdus
-        native.frequency = config.layout.frequency
         native.optional = config.layout.optional
         native.tick_us = config.tick_us
         native.delay_us = config.delay_us
@@ -74,25 +68,20 @@ class SvSource:
         native.reference_time = config.reference_time
         native.key_time = config.key_time_s
         native.key_next = config.key_next_min
-        native.current_scale = config.current_scale
-        native.voltage_scale = config.voltage_scale
         native.current_noise_a = config.current_noise_a
         native.voltage_noise_v = config.voltage_noise_v
         native.seed = config.seed
-        self._error = ffi.new("char[]", ERROR_SIZE)
-        source = lib.source_open(native, self._error, ERROR_SIZE)
+        self._failure = Failure()
+        source = lib.source_open(native, self._failure.room, self._failure.size)
         if source == ffi.NULL:
-            raise OSError(self._message())
+            raise self._failure.error()
         self._source: Any = ffi.gc(source, lib.source_close)
         self._counters = ffi.new("source_counters *")
 
-    def _message(self) -> str:
-        return bytes(ffi.string(self._error)).decode("ascii", "replace")
-
     def start(self, realtime_priority: int = 0) -> None:
         """Start the paced thread."""
-        if lib.source_start(self._source, realtime_priority, self._error, ERROR_SIZE) != 0:
-            raise OSError(self._message())
+        if lib.source_start(self._source, realtime_priority, self._failure.room, self._failure.size) != 0:
+            raise self._failure.error()
 
     def stop(self) -> None:
         """Stop and join it."""

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 from agent.core.config import EarthMode, ProtectionConfig
 from agent.logic.messages import Direction, Level, Live, Measurement
+from agent.sv.onset import Onset
 
 TABLE_UNIT = 1 << 20
 MIMIC_CYCLES = 2.0
 SUB_CYCLE_MARGIN = 1.07
 ENERGISED_FACTOR = 2.0
+HIGH_SET = 12.0
+GROWN_SHARE = 0.25
 CURRENTS = (0, 1, 2)
 VOLTAGES = (4, 5, 6)
 A = cmath.rect(1.0, math.radians(120))
@@ -98,6 +101,7 @@ class Reference:
         self._episode_index = 0
         self._alarm_count = 0
         self._powers: list[complex] = []
+        self._onset = Onset(self.config, self.cycle)
 
     # --- filters ---
 
@@ -122,7 +126,8 @@ class Reference:
         full, full_mimic = both(CURRENTS, self.cycle)
         half, half_mimic = both(CURRENTS, self.cycle // 2)
         voltage, voltage_mimic = both(VOLTAGES, self.cycle)
-        second = tuple(abs(self._sum(c, end, self.cycle, 2)) for c in CURRENTS)
+        harmonics = [self._sum(c, end, self.cycle, 2) for c in CURRENTS]
+        second = tuple(abs(x) for x in (*harmonics, sum(harmonics)))
         return _Values(full, half, full_mimic, half_mimic, second, voltage, voltage_mimic)
 
     # --- one sample ---
@@ -134,6 +139,7 @@ class Reference:
         self.measurement = self.measurement._replace(upto_us=time_us)
         if index <= self.cycle:
             return self.measurement
+        self._look_at_onset(index)
         v = self.values = self._filter(index)
         self._past.append(v)
         back = min(len(self._past) - 1, 3 * self.cycle // 2)
@@ -141,7 +147,7 @@ class Reference:
         was = self.measurement.level in (Level.START, Level.PICKUP)
         live = self._presence(v, index)
         zero = self._zeros(row, old, index)
-        self._elements(v, old, live, index)
+        self._elements(v, old, self._load if was else old.full_mimic[:3], live, index)
         level = Level.QUIET
         if self._phase_start.on or self._earth_start.on:
             level = Level.START
@@ -171,6 +177,16 @@ class Reference:
         self._memory = positive_sequence(old.voltage)
         good = abs(self._memory) >= 0.2 * self.phase_v
         self._memory_until = index + 25 * self.cycle if good else 0
+
+    def _look_at_onset(self, index: int) -> None:
+        now, before = self._rows[index - 1], self._rows[index - 1 - self.cycle]
+        amperes, volts = self.config.current_scale, self.config.voltage_scale
+        self._onset.sample(
+            [now[c] * amperes for c in CURRENTS],
+            [before[c] * amperes for c in CURRENTS],
+            [now[c] * volts for c in VOLTAGES],
+            [before[c] * volts for c in VOLTAGES],
+        )
 
     # --- presence ---
 
@@ -218,10 +234,14 @@ class Reference:
             if element.below >= self.cycle // 8:
                 element.on, element.below = False, 0
 
-    def _elements(self, v: _Values, old: _Values, live: Live, index: int) -> None:
+    def _distorted(self, second: float, now: complex, before: complex) -> bool:
+        """Second harmonic over what the current has grown by."""
+        return second > self.config.second_harmonic * max(abs(now - before), GROWN_SHARE * abs(now))
+
+    def _elements(self, v: _Values, old: _Values, load: Sequence[complex], live: Live, index: int) -> None:
         c = self.config
         floor = 0.5 * c.start_factor * c.phase_pickup_a
-        restrain = any(abs(v.full[p]) >= floor and v.second[p] > c.second_harmonic * abs(v.full[p]) for p in CURRENTS)
+        restrain = any(abs(v.full[p]) >= floor and self._distorted(v.second[p], v.full[p], load[p]) for p in CURRENTS)
         self._restrained = self._restrained + 1 if restrain else 0
         sub = index >= self._sub_off_until and live is not Live.DEAD and self._restrained < self.cycle
         margin = SUB_CYCLE_MARGIN * (ENERGISED_FACTOR if index < self._sub_high_until else 1.0)
@@ -232,7 +252,11 @@ class Reference:
         threshold = c.start_factor * c.phase_pickup_a
         self._settle(self._phase_start, low >= threshold or half >= threshold, half, full, threshold)
         threshold = c.phase_pickup_a
-        picked = (low >= threshold and not restrain) or (sub and high >= margin * threshold)
+        picked = (
+            (low >= threshold and not restrain)
+            or (sub and self._onset.phase_open > 0 and high >= margin * threshold)
+            or high >= HIGH_SET * threshold
+        )
         self._settle(self._phase_pickup, picked, half, full, threshold)
         if c.earth_mode is not EarthMode.TRIP:
             return
@@ -241,14 +265,15 @@ class Reference:
         low, high = v.low_set[3], v.high_set[3]
         started = low >= threshold or half_mimic[3] >= threshold
         self._settle(self._earth_start, started, half_mimic[3], full_mimic[3], threshold)
-        by_full = low >= base and not restrain
-        by_half = sub and high >= margin * base
+        lasting = low >= base and not restrain
+        by_full = lasting and not self._distorted(v.second[3], v.full[3], sum(load))
+        by_half = sub and self._onset.earth_open > 0 and high >= margin * base
         pickup = self._earth_pickup
-        pickup.above = pickup.above + 1 if by_full else 0
+        pickup.above = pickup.above + 1 if lasting else 0
         picked = index >= self._earth_off_until and (
             (by_half and _rising(v.high_set, old, high))
             or (by_full and _rising(v.low_set, old, low))
-            or pickup.above >= 3 * self.cycle // 2
+            or (by_full and pickup.above >= 3 * self.cycle // 2)
         )
         self._settle(pickup, picked, half_mimic[3], full_mimic[3], base)
 

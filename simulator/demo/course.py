@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from agent.goose import frame as ethernet
@@ -187,27 +186,6 @@ class Course:
             and trip.t_us >= self.inception_us
             and (not end or trip.t_us < end)
         ]
-
-    def split_ms(self) -> dict[str, float]:
-        """Where the time to the last breaker's trip goes, by the agent that found the fault; empty if none did."""
-        claims = self.agents("claim")
-        trips_seen = self.breaker_trips()
-        if not claims or not trips_seen:
-            return {}
-        claim = claims[0]
-        mine = {x.name: x.t_us for x in reversed(self.agents("pickup", "pickup_sent")) if x.device == claim.device}
-        sent = next((trip.t_us for trip in trips_seen if trip.device == claim.device), trips_seen[0].t_us)
-        if len(mine) < 2:
-            return {}
-        moments = (
-            ("merging_unit_and_filter", self.inception_us),
-            ("pickup_to_wire", mine["pickup"]),
-            ("answers", mine["pickup_sent"]),
-            ("decision_to_wire", claim.t_us),
-            ("neighbours_trip", sent),
-            ("", max(trip.t_us for trip in trips_seen)),
-        )
-        return {name: round((after - at) / 1000, 3) for (name, at), (_, after) in pairwise(moments)}
 
     def isolated_us(self) -> int | None:
         """When every faulted zone had all its boundaries open for the first time."""

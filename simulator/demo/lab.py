@@ -39,8 +39,6 @@ UNIT_TICK_US = 1000
 """Bursts of four samples: a dozen streams at 2 kHz each would spend a core on waking up."""
 PRIORITIES = {"plant": 55, "merging unit": 53, "breaker": 52}
 """SCHED_FIFO of main threads, where allowed; the agents' own processes take 50, a merging unit's sender 60."""
-INRUSH_PU = 2.0
-"""First-cycle inrush of a restored section's transformers, of their rated current: they do not saturate all at once."""
 CLIENT = "client"
 STRANGER = "stranger"
 
@@ -187,9 +185,7 @@ class Lab:
         self._wire = Path(tempfile.mkdtemp(prefix="flisr-"))
         plant = self._wire / "plant"
         story = self.directory / "story.json"
-        story.write_text(
-            json.dumps({"seed": self.seed, "options": {"inrush_pu": INRUSH_PU}, "events": []}), encoding="utf-8"
-        )
+        story.write_text(json.dumps({"seed": self.seed, "events": []}), encoding="utf-8")
         self._spawn(
             "plant", "",
             ["-m", "simulator.ieds.plant_process", "--feeder", str(self.scd), "--ratings", str(self.ratings),

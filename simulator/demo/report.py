@@ -140,6 +140,24 @@ def _timeline(course: Course) -> str:
     return f"<h2>Timeline</h2><table>{head}{''.join(rows)}</table>"
 
 
+def _split(verdict: Verdict) -> str:
+    """Parts of the trip, of the switches' opening and of the restoration."""
+    rows: list[tuple[str, float | None]] = [(f"trip: {k.replace('_', ' ')}", v) for k, v in verdict.split_ms.items()]
+    rows += [
+        (f"{entry['device']}: confirmed zero current to order", entry["zero_to_order_ms"]) for entry in verdict.switches
+    ]
+    device = verdict.restoration.get("device")
+    rows += [
+        (f"restored by {device}: {k.removesuffix('_ms').replace('_', ' ')}", v)
+        for k, v in verdict.restoration.items()
+        if k != "device"
+    ]
+    cells = "".join(f"<tr><td>{escape(name)}</td><td class=n>{_moment(value)}</td></tr>" for name, value in rows)
+    if verdict.multiple is not None:
+        cells += f"<tr><td>fault current, of the pick-up</td><td class=n>{verdict.multiple:.1f} ×</td></tr>"
+    return cells
+
+
 def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
     """The whole page."""
     labels = {
@@ -147,9 +165,7 @@ def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
         "lockout": "locked out", "restored": "restored",
     }  # fmt: skip
     moments = "".join(f"<tr><td>{labels[k]}</td><td class=n>{_moment(v)}</td></tr>" for k, v in verdict.ms.items())
-    split = "".join(
-        f"<tr><td>{k.replace('_', ' ')}</td><td class=n>{_moment(v)}</td></tr>" for k, v in verdict.split_ms.items()
-    )
+    split = _split(verdict)
     power = "".join(
         f"<tr><td>{k}</td><td class=n>{verdict.kw[k]:.0f} kW</td><td class=n>{verdict.customers.get(k, 0)}</td></tr>"
         for k in ("lost", "restored", "dark")
@@ -175,7 +191,7 @@ def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
 <p class="verdict {mark}">{word}</p>{problem}
 <p class="small">Transport {verdict.transport}, seed {verdict.seed}. Times are from the first happening.</p>
 <table>{moments}</table>
-<details><summary>Where the time to the last breaker's trip went</summary><table>{split}</table></details>
+<details><summary>Where the milliseconds went</summary><table>{split}</table></details>
 <h2>Power and customers</h2><table>{power}</table><p class="small">{zones}</p>
 <h2>Invariants and end state</h2><table>{checks}</table>
 {_diagrams(course.feeder, course, verdict)}

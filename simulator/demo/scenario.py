@@ -67,13 +67,15 @@ class Scenario:
         """The feeder's drawing with this scenario's changes."""
         assert self.drawing is not None
         with self.drawing.open(encoding="utf-8") as file:
-            merged: dict[str, Any] = overlay(yaml.safe_load(file), self.feeder)
-        return merged
+            drawing: dict[str, Any] = yaml.safe_load(file)
+        if self.feeder:
+            drawing = overlay(drawing, self.feeder)
+        return drawing
 
 
 def overlay(base: Any, changes: Any) -> Any:
-    """Mappings are merged key by key, everything else is replaced."""
-    if isinstance(base, dict) and isinstance(changes, dict):
+    """Mappings are merged key by key; everything else is replaced, and so is a mapping by an empty one."""
+    if isinstance(base, dict) and isinstance(changes, dict) and changes:
         merged = copy.copy(base)
         for key, value in changes.items():
             merged[key] = overlay(base.get(key), value)

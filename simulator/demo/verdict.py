@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.demo import split
 from simulator.demo.course import Course
 from simulator.demo.judge import Held, Judge
 from simulator.demo.scenario import Scenario
@@ -27,6 +28,10 @@ class Verdict:
     checks: list[Held] = field(default_factory=list)
     ms: dict[str, float | None] = field(default_factory=dict)
     split_ms: dict[str, float] = field(default_factory=dict)
+    multiple: float | None = None
+    """Fault current at the device that found the fault, of its pick-up."""
+    switches: list[dict[str, Any]] = field(default_factory=list)
+    restoration: dict[str, Any] = field(default_factory=dict)
     trips: list[dict[str, Any]] = field(default_factory=list)
     kw: dict[str, float] = field(default_factory=dict)
     customers: dict[str, int] = field(default_factory=dict)
@@ -47,6 +52,9 @@ class Verdict:
             "checks": [{"name": h.name, "held": h.held, "why": h.why} for h in self.checks],
             "ms": self.ms,
             "split_ms": self.split_ms,
+            "multiple": self.multiple,
+            "switches": self.switches,
+            "restoration": self.restoration,
             "trips": self.trips,
             "kw": self.kw,
             "customers": self.customers,
@@ -86,7 +94,10 @@ def judge(
         "lockout": course.ms(course.lockout_us()),
         "restored": course.ms(course.restored_us()),
     }
-    verdict.split_ms = course.split_ms()
+    verdict.split_ms = split.trip_split(course)
+    verdict.multiple = split.multiple(course)
+    verdict.switches = split.switches(course)
+    verdict.restoration = split.restoration(course)
     verdict.trips = [{"device": t.device, "ms": course.ms(t.t_us)} for t in course.trips]
     lost = course.lost_zones()
     dark = course.dark()

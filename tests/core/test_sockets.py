@@ -35,8 +35,16 @@ MAC = "01-0C-CD-04-00-11"
 PHASE_V = 10_000 / math.sqrt(3)
 
 
-def segment(start_us: int, amperes: float, angle_deg: float = -20.0, share: float = 1.0) -> Segment:
-    current = [Wave(cmath.rect(amperes, math.radians(angle_deg - 120 * k))) for k in range(3)]
+def segment(
+    start_us: int, amperes: float, angle_deg: float = -20.0, share: float = 1.0, before: complex = 0j
+) -> Segment:
+    """Balanced; with ``before`` (phase A) the currents go on from there without a jump."""
+    turn = cmath.exp(2j * math.pi * 50 * (start_us % 1_000_000) / 1e6)
+    current = []
+    for k in range(3):
+        now = cmath.rect(amperes, math.radians(angle_deg - 120 * k))
+        was = before * cmath.rect(1.0, math.radians(-120 * k))
+        current.append(Wave(now, math.sqrt(2) * ((was - now) * turn).real if before else 0.0))
     voltage = [Wave(cmath.rect(share * PHASE_V, math.radians(-120 * k))) for k in range(3)]
     return Segment(start_us, (*current, Wave(), *voltage, Wave()))
 
@@ -113,7 +121,7 @@ def test_a_fault_is_seen_and_the_fault_record_is_there(links: Links, authenticat
         core.drain()
         before = core.samples(last=1).next
         inception = now_us() + 20_000
-        source.set_segment(segment(inception, 3000.0, -70.0, 0.5))
+        source.set_segment(segment(inception, 3000.0, -70.0, 0.5, before=cmath.rect(100.0, math.radians(-20))))
         while core.measurement().level is not Level.PICKUP:
             readable, _, _ = select.select([core.fileno()], [], [], 2.0)
             assert readable, "no event"

@@ -75,6 +75,26 @@ def test_a_healed_feeder_passes() -> None:
     assert {z["name"]: z["state"] for z in verdict.zones}["Z12"] == "restored"
 
 
+def test_the_milliseconds_are_split_where_they_went() -> None:
+    lines = [
+        *healed(),
+        plant(0.01, "currents", a={"F1": 8000.0}),
+        agent(3.4, "F1", "pickup_sent"),
+        agent(8, "F1", "claim", zones="Z11"),
+        agent(120, "L12", "trip_sent", upto_us=ZERO + 116_000),
+    ]
+    verdict = judged(lines)
+    assert verdict.split_ms["answers"] == 4.6
+    assert sum(verdict.split_ms.values()) == pytest.approx(verdict.ms["trip_goose"])
+    assert verdict.multiple == 10.0
+    assert verdict.switches == [{"device": "L12", "zero_to_order_ms": 4.0}]
+    assert verdict.restoration["dead_to_request_ms"] == 86.0
+    assert verdict.restoration["agreement_ms"] == 10.0
+    assert verdict.restoration["closing_ms"] == 80.0
+    parts = verdict.restoration["opening_ms"] + verdict.restoration["closing_ms"]
+    assert parts + verdict.restoration["without_mechanisms_ms"] == pytest.approx(verdict.ms["restored"])
+
+
 @pytest.mark.parametrize(
     ("number", "spoil"),
     [

@@ -1,0 +1,165 @@
+"""Security against inrush, speed on faults, in thousands of random cases: tables of docs/explanation/protection.md.
+
+``python -m tests.core.sweep 2000`` prints them (2000 cases a row).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.core import EarthMode, ProtectionConfig, ProtectionCore
+from agent.logic.messages import Level
+from scl import describe
+from simulator.plant.events import CloseDevice, NewWaves, OpenDevice, SwitchSource
+from simulator.plant.plant import Plant, PlantOptions
+
+from . import inrush, waves
+from .inrush import Counts, Inrush
+
+PICKUP_A = 600.0
+STEP_MS = 0.25
+BEFORE = 240
+CHUNK = 8
+NOISE = np.array([300] * 4 + [500] * 4)
+"""Counts: 0.3 A and 5 V."""
+DEMO = Path(describe.__file__).parents[1] / "simulator" / "feeders" / "demo.yaml"
+PHASES_ONLY = ProtectionConfig("x", 1, phase_pickup_a=PICKUP_A, earth_mode=EarthMode.OFF)
+
+
+def pickup_ms(rows: npt.ArrayLike, config: ProtectionConfig = PHASES_ONLY, before: int = BEFORE) -> float:
+    """From the first sample after inception to the pick-up; infinite: none."""
+    listed = np.asarray(rows).tolist()
+    core, times = ProtectionCore(config), waves.times(len(listed))
+    for n in range(0, len(listed), CHUNK):
+        core.feed(listed[n : n + CHUNK], times[n : n + CHUNK])
+        if core.measurement().level is Level.PICKUP:
+            return (core.measurement().pickup_us - times[before]) / 1000 + STEP_MS
+    return math.inf
+
+
+def noisy(rows: Counts, dice: np.random.Generator) -> Counts:
+    """With the noise of the demo's merging units."""
+    found: Counts = np.rint(rows + dice.normal(size=rows.shape) * NOISE).astype(np.int32)
+    return found
+
+
+@dataclass(frozen=True)
+class Iron:
+    """Ranges of random inrush by ``tests/core/inrush.py``; in units of the pick-up where not said otherwise."""
+
+    size_pu: tuple[float, float] = (2.0, 8.0)
+    rated: tuple[float, float] = (0.1, 0.6)
+    section: tuple[float, float] = (0.3, 1.0)
+    """Its load, of the transformers' rated current over 1.3."""
+    star: bool = False
+
+
+def iron(ranges: Iron, count: int, dice: np.random.Generator, after: int = 400) -> Counts:
+    """Random closing angle, remanence, load, strength of the network."""
+    rated = dice.uniform(*ranges.rated, count) * PICKUP_A
+    section = rated / 1.3 * dice.uniform(*ranges.section, count)
+    size = dice.uniform(*ranges.size_pu, count)
+    depth = inrush.REMANENCE * np.sqrt(dice.uniform(0, 1, count))
+    turn = dice.uniform(0, 2 * np.pi, count)
+    shifts = [turn + 2 * np.pi / 3 * k for k in range(3)]
+    remanence = tuple(depth * np.clip(1.25 * np.cos(s), -1, 1) for s in shifts)
+    scene = Inrush(
+        rated,
+        size,
+        dice.uniform(6, 25, count) * PICKUP_A,
+        dice.uniform(0, 360, count),
+        (remanence[0], remanence[1], remanence[2]),
+        dice.uniform(0, 1, count) * (0.75 * PICKUP_A - section),
+        section,
+        dice.uniform(0.1, 2.0, count),
+        star=ranges.star,
+    )
+    return noisy(inrush.samples(scene, BEFORE, after), dice)
+
+
+def plant_inrush(size_pu: float, cases: int, dice: np.random.Generator) -> Iterator[tuple[str, Counts]]:
+    """The devices on the path when the demo's tie T2 takes the whole dead substation, on the plant's own waves."""
+    feeder = describe.read(DEMO)
+    names = [d.name for d in feeder.devices]
+    path = [names.index(name) for name in ("Q2", "F3", "R31")]
+    for number in range(cases):
+        start = 1_700_000_000_000_000 + int(dice.integers(0, 20_000))
+        plant = Plant(feeder, start, PlantOptions(seed=number, inrush_pu=size_pu))
+        effects = plant.step(SwitchSource("SRC1", on=False), start) + plant.step(OpenDevice("Q1"), start)
+        effects += plant.advance(start + 200_000)
+        effects += plant.step(CloseDevice("T2"), start + 200_000) + plant.advance(start + 500_000)
+        seen = [e.waves for e in effects if isinstance(e, NewWaves)]
+        times = [start + 200_000 + 250 * n for n in range(1000)]
+        values = np.array([[w for w in seen if w.start_us <= t][-1].at(t)[path] for t in times])
+        for k, name in enumerate(("Q2", "F3", "R31")):
+            yield name, noisy(np.asarray(values[:, k] * ([1000] * 4 + [100] * 4)), dice)
+
+
+def faults(kind: str, multiple: float, dice: np.random.Generator, count: int, rf_ohm: float = 0.0) -> Iterator[Counts]:
+    """Random inception, X/R (0.8 to 30), load (up to half the pick-up either way), strength of the network."""
+    for _ in range(count):
+        level = multiple * dice.uniform(1.2, 7.0)
+        scene = waves.fault(
+            kind,
+            multiple * PICKUP_A,
+            float(np.exp(dice.uniform(math.log(0.8), math.log(30)))),
+            load=complex(dice.uniform(-0.5, 0.5) * PICKUP_A, dice.uniform(-0.1, 0.1) * PICKUP_A),
+            source_share=multiple / level,
+            rf=rf_ohm,
+        )
+        yield noisy(np.asarray(waves.samples(scene, BEFORE, 200, dice.uniform(0, 360)), dtype=np.int32), dice)
+
+
+def _shown(name: str, found: list[float]) -> None:
+    ordered = sorted(found)
+    none = sum(x == math.inf for x in ordered)
+    at = [ordered[min(len(ordered) - 1, round(q * len(ordered)))] for q in (0.5, 0.99)]
+    print(f"{name:60} {at[0]:6.2f} {at[1]:6.2f} {ordered[-1]:6.2f}   none {none}", flush=True)
+
+
+def main(count: int) -> None:
+    dice = np.random.default_rng(20)
+    earth = replace(PHASES_ONLY, earth_mode=EarthMode.TRIP)
+    blind = replace(PHASES_ONLY, nominal_kv=None)
+    print("false pick-ups")
+    rows = {
+        "Dyn, 2 to 4 pu": (Iron(size_pu=(2, 4)), PHASES_ONLY),
+        "Dyn, 4 to 8 pu": (Iron(size_pu=(4, 8)), PHASES_ONLY),
+        "Dyn, 8 to 12 pu": (Iron(size_pu=(8, 12)), PHASES_ONLY),
+        "Dyn, 4 to 8 pu, residual element too": (Iron(size_pu=(4, 8)), earth),
+        "Dyn, 4 to 8 pu, no voltage": (Iron(size_pu=(4, 8)), blind),
+        "Dyn, 4 to 8 pu, section with 10 to 30 % of its load": (Iron(size_pu=(4, 8), section=(0.1, 0.3)), PHASES_ONLY),
+        "Dyn, 4 to 8 pu, section without load": (Iron(size_pu=(4, 8), section=(0, 0)), PHASES_ONLY),
+        "single-phase transformers, 4 to 8 pu": (Iron(size_pu=(4, 8), star=True), PHASES_ONLY),
+        "single-phase transformers, 4 to 8 pu, residual element too": (Iron(size_pu=(4, 8), star=True), earth),
+    }
+    for name, (ranges, config) in rows.items():
+        found = [pickup_ms(r, config) for r in iron(ranges, count, dice)]
+        false = [x for x in found if x < math.inf]
+        print(f"{name:60} {len(false):5d} of {len(found)}", flush=True)
+    for size in (4.0, 8.0):
+        found = [pickup_ms(r, before=240) for _, r in plant_inrush(size, count // 60, dice)]
+        print(
+            f"{f'the plant, whole substation, {size:.0f} pu':60} {sum(x < math.inf for x in found):5d} of {len(found)}"
+        )
+    print("pick-up after inception, ms: median, 99 %, largest")
+    for kind, multiple in itertools.product(("ag", "bc", "bcg", "abc"), (1.2, 2.0, 3.0, 5.0, 10.0, 20.0)):
+        _shown(f"{kind} {multiple:g} x", [pickup_ms(r) for r in faults(kind, multiple, dice, count)])
+    for kind in ("ag", "bcg"):
+        _shown(f"{kind} 3 x, residual element too", [pickup_ms(r, earth) for r in faults(kind, 3.0, dice, count)])
+    for kind, rf in (("ag", 2.0), ("bc", 1.0), ("abc", 1.0)):
+        _shown(f"{kind} 3 x, resistive", [pickup_ms(r) for r in faults(kind, 3.0, dice, count, rf)])
+    for kind in ("bc", "abc"):
+        _shown(f"{kind} 3 x, no voltage", [pickup_ms(r, blind) for r in faults(kind, 3.0, dice, count)])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
