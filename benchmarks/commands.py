@@ -21,6 +21,7 @@ from benchmarks.row import Row
 
 BENCHMARKS = {
     "simulate": "benchmarks.simulate",
+    "trip": "benchmarks.trip",
     "wire": "benchmarks.wire",
 }
 """Name on the command line: module. The order is that of ``--list``."""
