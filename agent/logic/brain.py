@@ -153,32 +153,32 @@ class Brain:
                 a, b = state.grid.sides[peer]
                 observe.follow_life(state, a, report.live_a, old.live_a, now)
                 observe.follow_life(state, b, report.live_b, old.live_b, now)
-        if (
-            self._idle
-            and old is not None
-            and state.fresh[peer]
-            and _nothing_asked(report, old, state.seen[peer], not state.grid.near2[state.me] >> peer & 1)
-        ):
-            if report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
-                for zone in state.grid.sides[peer]:
-                    observe.remember_demand(state, zone, now)
-            return []
-        first = old is None
         if old is not None and report.claim_number < old.claim_number:
             isolate.adopt(state, old, now)
+        first = old is None
         if not state.fresh[peer]:
             state.fresh[peer] = True
             state.paths.clear()
             state.version += 1
             state.emit("peer_heard", now, ("peer", state.grid.devices[peer].name))
-        if report.claim_number != state.seen[peer]:
-            isolate.accept(state, peer, report, now, first)
-        hear(state, peer, report, old, now)
-        if old is None or report.start_us != old.start_us or report.level != old.level or peer in state.tell:
-            observe.answer(state, peer, report)
         if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
             for zone in state.grid.sides[peer]:
                 observe.remember_demand(state, zone, now)
+        if old is None or report.start_us != old.start_us or report.level != old.level or peer in state.tell:
+            observe.answer(state, peer, report)
+        if report.claim_number != state.seen[peer]:
+            if not self._idle or report.claim_zones:
+                isolate.accept(state, peer, report, now, first)
+                return self._heard(peer, report, old, now)
+            state.seen[peer] = report.claim_number
+        if self._idle and not (report.request.number or state.tell):
+            # Remembered; nothing that we decide depends on it.
+            actions, state.actions = state.actions, []
+            return actions
+        return self._heard(peer, report, old, now)
+
+    def _heard(self, peer: int, report: Report, old: Report | None, now: int) -> list[Action]:
+        hear(self.state, peer, report, old, now)
         return self._finish(now)
 
     def peer_lost(self, peer: int, now: int) -> list[Action]:
@@ -283,7 +283,7 @@ class Brain:
         if now >= state.latch_retry:
             state.latch_retry = NEVER
             isolate.latch(state)
-        if state.asking or state.grants or state.reservations:
+        if state.asking or state.grants:
             consider(state, now)
             again = min(again, self._grants_deadline(now))
         again = min(again, lead.advance(state, now))
@@ -292,8 +292,8 @@ class Brain:
         self._idle = (
             state.decided
             and not (state.trip or state.isolate_since or state.request.number or state.close_at or state.command)
-            and not (state.asking or state.grants or state.reservations)
-            and gate.dead_side(state) < 0
+            and not (state.asking or state.grants)
+            and (state.locked_a or state.locked_b or gate.dead_side(state) < 0)
             and state.claim_final
         )
         actions, state.actions = state.actions, []
@@ -303,9 +303,10 @@ class Brain:
         state = self.state
         trusted = state.moved_at + state.config.generation_wait
         times = [g.until for g in state.grants.values()]
-        times += [r.until for r in state.reservations]
-        if state.asking and trusted > now:
-            times.append(trusted)
+        if state.asking:
+            times += [r.until for r in state.reservations]
+            if trusted > now:
+                times.append(trusted)
         return min(times, default=NEVER)
 
     def _next(self, again: int, now: int) -> int:
@@ -368,15 +369,6 @@ class Brain:
             observe.remember_demand(state, state.zone_b, now)
         state.version += 1
         state.actions.append(Publish(report))
-
-
-def _nothing_asked(report: Report, old: Report, seen: int, far: bool) -> bool:
-    """A report that an idle brain needs only to remember."""
-    return (
-        report.claim_number == seen
-        and (far or (report.level is old.level and report.start_us == old.start_us))
-        and not report.request.number
-    )
 
 
 def _plans_differ(report: Report, old: Report) -> bool:
