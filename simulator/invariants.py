@@ -34,11 +34,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.logic.messages import BreakerCommand, LockRecord, Position, Report, RequestKind
-from simulator import oracle
+from simulator.aftermath import LastWord
 from simulator.virtual.plant import DEAD, ISLAND, Fault
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Broken(NamedTuple):
     why: str
 
 
-class _Watch:
+class Watch:
     """What is known of one fault."""
 
     __slots__ = ("again", "enough", "excused", "exposed", "fault", "isolated", "lies", "seen", "shots", "since")
@@ -97,7 +97,7 @@ class Monitor:
         self.world = world
         count = world.count
         self.broken: Broken | None = None
-        self.watches: list[_Watch] = []
+        self.watches: list[Watch] = []
         self.agent_locked = [False] * count
         """Locked or tagged by the agent's own last word."""
         self.order_number = [0] * count
@@ -123,7 +123,8 @@ class Monitor:
         self.restored_since = False
         self.lost_kw = self.restorable_kw = self.restored_kw = 0.0
 
-    def _break(self, invariant: int, now: int, why: str) -> None:
+    def breaks(self, invariant: int, now: int, why: str) -> None:
+        """An invariant did not hold; the first one counts."""
         if self.broken is None:
             self.broken = Broken(invariant, now, why)
             self.world.note(now, "", "BROKEN", ("invariant", invariant), ("why", why))
@@ -175,7 +176,7 @@ class Monitor:
 
     def forgery(self, now: int, device: int, what: str) -> None:
         """A forged frame has passed an acceptance rule."""
-        self._break(7, now, f"{self._name(device)} accepted a frame that is {what}")
+        self.breaks(7, now, f"{self._name(device)} accepted a frame that is {what}")
 
     # --- movement ----------------------------------------------------------------------------------------------------
 
@@ -185,7 +186,7 @@ class Monitor:
         claimed = any(at >= since for peer, (_, at) in enumerate(self.claims) if peer != device)
         early = since and since <= sent and now - since <= STARTUP
         if early and self.fault_current_at < since and not flows and not claimed:
-            self._break(8, now, f"{self._name(device)} {what} {(now - since) / 1000:.1f} ms after its agent's restart")
+            self.breaks(8, now, f"{self._name(device)} {what} {(now - since) / 1000:.1f} ms after its agent's restart")
 
     def opening(self, now: int, device: int, sent: int) -> None:
         """A mechanism starts to open."""
@@ -196,16 +197,16 @@ class Monitor:
         """A mechanism starts to close."""
         self.world.met["closing"] += 1
         if self.world.bays.block[device]:
-            self._break(3, now, f"{self._name(device)} closes while its IED retains the block")
+            self.breaks(3, now, f"{self._name(device)} closes while its IED retains the block")
         if self.order_locked[device] and number == self.order_number[device]:
-            self._break(3, now, f"{self._name(device)} closes on an order given while locked or tagged")
+            self.breaks(3, now, f"{self._name(device)} closes on an order given while locked or tagged")
         self._restart_moved(now, device, sent, "closes")
 
     def parting(self, now: int, device: int, amps: float) -> None:
         """Contacts part."""
         limit = self.world.feeder.devices[device].breaking_current_a
         if amps > limit * 1.0001:
-            self._break(9, now, f"{self._name(device)} parts {amps:.0f} A and may break {limit:.0f} A")
+            self.breaks(9, now, f"{self._name(device)} parts {amps:.0f} A and may break {limit:.0f} A")
 
     def making(self, now: int, device: int) -> None:
         """Contacts touch; the plant is still as before."""
@@ -213,7 +214,7 @@ class Monitor:
         a, b = world.layout.sides[device]
         both = self._alive(a) and self._alive(b) and not world.feeder.devices[device].allow_parallel
         if both and not self._by_false_contact(lambda: not (self._alive(a) and self._alive(b))):
-            self._break(2, now, f"{self._name(device)} closes with {self._zone(a)} and {self._zone(b)} both live")
+            self.breaks(2, now, f"{self._name(device)} closes with {self._zone(a)} and {self._zone(b)} both live")
         self.over = dict(world.plant.overloads())
 
     def _by_false_contact(self, harmless: Callable[[], bool]) -> bool:
@@ -244,7 +245,7 @@ class Monitor:
         self.outage(now)
         feeder = self.world.feeder
         fused = any(feeder.loads[i].fused for i in feeder.zones[fault.zone].loads)
-        self.watches.append(_Watch(fault, fused))
+        self.watches.append(Watch(fault, fused))
 
     def outage(self, now: int) -> None:
         """Something takes supply away: what was restored long before, or since the last time, is no part of it."""
@@ -262,7 +263,7 @@ class Monitor:
         self.fault_flows = any(plant.root[f.zone] != DEAD for f in plant.faults)
         allowed = closed >= 0 and self.world.feeder.devices[closed].allow_parallel
         if plant.looped and not allowed and not self._by_false_contact(lambda: not plant.looped):
-            self._break(2, now, "an island holds a loop or two sources")
+            self.breaks(2, now, "an island holds a loop or two sources")
         for zone, root in enumerate(plant.root):
             if root == DEAD:
                 self.ever_dead |= 1 << zone
@@ -272,9 +273,9 @@ class Monitor:
         if closed >= 0 and not self.false_contacts:
             for name, loading in plant.overloads():
                 if loading > self.over.get(name, 1.0) * (1 + 1e-6):
-                    self._break(6, now, f"{name} loaded to {loading:.3f} pu after {self._name(closed)} closed")
+                    self.breaks(6, now, f"{name} loaded to {loading:.3f} pu after {self._name(closed)} closed")
 
-    def _watch(self, now: int, watch: _Watch, closed: int) -> None:
+    def _watch(self, now: int, watch: Watch, closed: int) -> None:
         world = self.world
         plant = world.plant
         zone = watch.fault.zone
@@ -304,7 +305,7 @@ class Monitor:
                 world.met["excused_onto_fault_by_a_lie"] += 1
             else:
                 by = f" by {self._name(closed)}" if closed >= 0 else ""
-                self._break(1, now, f"faulted {self._zone(zone)} energised again{by}")
+                self.breaks(1, now, f"faulted {self._zone(zone)} energised again{by}")
 
     def _into(self, zone: int) -> bool:
         """Does a boundary carry pick-up current into the zone, and none any out of it?"""
@@ -323,146 +324,4 @@ class Monitor:
 
     def end(self, now: int) -> None:
         """The last word: invariants 4, 5 and the second half of 8."""
-        world = self.world
-        for device, since in enumerate(self.restarted_at):
-            if since and world.brains[device] is not None and now - since > 3_000_000 and not self.ready[device]:
-                self._break(8, now, f"{self._name(device)}'s agent is not ready long after its restart")
-        for watch in self.watches:
-            watch.seen |= bool(watch.since) and now - watch.since >= watch.enough
-        self.calm = world.scenario.calm and not self._widened()
-        if self.calm:
-            self._positions(now)
-        self._restoration(now)
-
-    def _widened(self) -> bool:
-        """Two frames lost in a row outlast the wait for an answer: a wider isolation is then the safe one."""
-        if not self.world.scenario.lan.loss:
-            return False
-        names = {self._zone(watch.fault.zone) for watch in self.watches}
-        wider = any(set(str(d["zones"]).split(",")) - names for _, d in self._events("claim"))
-        self.world.met["widened_by_loss"] += wider
-        return wider
-
-    def _fault_masks(self) -> tuple[int, int]:
-        """Zones whose boundaries must be open at the end, and zones that may have been taken for faulted."""
-        must = may = 0
-        for watch in self.watches:
-            bit = 1 << watch.fault.zone
-            may |= bit
-            if watch.seen and watch.fault in self.world.plant.faults:
-                must |= bit
-        return must, may
-
-    def _lost_to_faults(self) -> int:
-        """Zones with a fault, or with one that went out while nobody could know it; not those fed again since."""
-        plant = self.world.plant
-        mask = 0
-        for watch in self.watches:
-            if watch.fault in plant.faults or plant.root[watch.fault.zone] == DEAD:
-                mask |= 1 << watch.fault.zone
-        return mask
-
-    def _events(self, *names: str) -> list[tuple[str, dict[str, Any]]]:
-        return [(n.device, dict(n.details)) for n in self.world.trace if n.name in names]
-
-    def _positions(self, now: int) -> None:
-        world = self.world
-        plant, layout = world.plant, world.layout
-        must, may = self._fault_masks()
-        planned: set[str] = {device for device, _ in self._events("opens_for_plan", "opens_for_return")}
-        for _, details in self._events("request"):
-            planned.update(str(details.get("opens", "")).split(","))
-        onto_source = sum(1 << z for z in layout.source_zones)
-        for device, (a, b) in enumerate(layout.sides):
-            inside = must & ~onto_source
-            bounds = (inside >> a & 1) != (inside >> b & 1)
-            other = b if inside >> a & 1 else a
-            if bounds and not may >> other & 1 and plant.closed[device]:
-                self._break(4, now, f"{self._name(device)} bounds a faulted zone and is closed")
-            if plant.closed[device] or world.feeder.devices[device].normally_open:
-                continue
-            if (may >> a | may >> b) & 1 or self._name(device) in planned:
-                continue
-            if plant.root[a] == DEAD or plant.root[b] == DEAD:
-                continue  # invariant 5 asks for the reason
-            if plant.root[a] != DEAD and plant.root[b] != DEAD and self._apart(device):
-                continue
-            self._break(4, now, f"{self._name(device)} is open and bounds no faulted zone")
-
-    def _apart(self, device: int) -> bool:
-        """Closing it would join two live parts: something else feeds the far side now."""
-        a, b = self.world.layout.sides[device]
-        return self.world.plant.root[a] != DEAD and self.world.plant.root[b] != DEAD
-
-    def _demand(self) -> list[tuple[float, float]]:
-        world = self.world
-        feeder = world.feeder
-        need = []
-        for zone, (p, q) in enumerate(world.plant.net):
-            gross = p + sum(feeder.ders[i].rated_kva for i in feeder.zones[zone].ders)
-            need.append((max(gross, 0.0) * feeder.cold_load_factor, max(q, 0.0) * feeder.cold_load_factor))
-        return need
-
-    def _restoration(self, now: int) -> None:
-        world = self.world
-        plant, layout = world.plant, world.layout
-        may = self._lost_to_faults()
-        dark = sum(1 << z for z, root in enumerate(plant.root) if root in (DEAD, ISLAND)) & ~may
-        back = self.ever_dead & ~dark & ~may
-        self.lost_kw = sum(oracle.value_of(layout, self.ever_dead))
-        self.restored_kw = sum(oracle.value_of(layout, back))
-        self.restorable_kw = self.restored_kw
-        loaded = sum(1 << z for z in range(layout.zones) if layout.load_p[z] > 0)
-        if not dark & loaded:
-            return
-        locked = {d for d, is_locked in enumerate(self.agent_locked) if is_locked}
-        could = oracle.reachable(plant, dark, may, locked) & loaded
-        if not could:
-            world.met["dark_out_of_reach"] += 1
-            return
-        if self.calm and not self.broken:
-            # After a close onto a fault that nobody could see, what was fed before it stays: only more counts.
-            unforeseen = bool(world.met["excused_onto_unseen_fault"])
-            area = dark if unforeseen else self.ever_dead
-            answer = oracle.best(plant, area, may, locked, self._demand())
-            world.met["oracle_asked" if answer.exact else "oracle_cut_short"] += 1
-            achieved = (0.0, 0.0, 0.0) if unforeseen else oracle.value_of(layout, back)
-            if answer.exact and answer.value > achieved:
-                self.restorable_kw = sum(answer.value)
-                zones = ", ".join(self._zone(z) for z in range(layout.zones) if answer.zones >> z & 1)
-                ours = ", ".join(self._zone(z) for z in range(layout.zones) if back >> z & 1)
-                self._break(
-                    5, now, f"brute force feeds {zones} ({answer.value} kW by priority), the agents {ours} ({achieved})"
-                )
-        self._reasons(now, [z for z in range(layout.zones) if could >> z & 1], locked)
-
-    def _reasons(self, now: int, zones: Sequence[int], locked: set[int]) -> None:
-        world = self.world
-        stated: set[str] = set()
-        for _, details in self._events("dark"):
-            stated.update(details)
-        for _, details in self._events("claim"):
-            stated.update(str(details["zones"]).split(","))
-        asked: dict[str, str] = {}
-        for note in world.trace:
-            if note.name == "request":
-                asked[note.device] = str(dict(note.details)["zones"])
-            elif note.name == "request_given_up":
-                stated.update(asked.get(note.device, "").split(","))
-        # A device that nobody can answer for explains what only it could have fed.
-        mute = {d for d in range(world.count) if d in locked or world.brains[d] is None or self._off(d)}
-        told = sum(1 << z.index for z in world.feeder.zones if z.name in stated)
-        could = oracle.reachable(world.plant, sum(1 << z for z in zones), self._lost_to_faults() | told, mute)
-        for zone in zones:
-            if self._zone(zone) in stated:
-                world.met["dark_with_reason"] += 1
-                continue
-            if not could >> zone & 1 or mute & set(world.feeder.zones[zone].devices):
-                world.met["dark_beside_lock_or_silence"] += 1
-                continue
-            self._break(5, now, f"{self._zone(zone)} is dark, could be reached, and nobody has said why")
-
-    def _off(self, device: int) -> bool:
-        """An order by a person, a blind stream or a switched-off automation explains it."""
-        orders = {"happening:command", "happening:blind"}
-        return any(n.device == self._name(device) and n.name in orders for n in self.world.trace)
+        LastWord(self).judge(now)

@@ -33,11 +33,13 @@ class Answer:
 
 def value_of(layout: Layout, zones: int) -> Value:
     """kW of load by priority in a set of zones."""
-    kw = [0.0, 0.0, 0.0]
-    for load in layout.feeder.loads:
-        if zones >> load.zone & 1:
-            kw[min(max(load.priority, 1), 3) - 1] += load.p_kw
-    return kw[0], kw[1], kw[2]
+    first = second = third = 0.0
+    while zones:
+        low = zones & -zones
+        zones ^= low
+        a, b, c = layout.worth[low.bit_length() - 1]
+        first, second, third = first + a, second + b, third + c
+    return first, second, third
 
 
 class _Search:

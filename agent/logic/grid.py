@@ -21,6 +21,14 @@ def bits(mask: int) -> list[int]:
     return found
 
 
+def _worth(feeder: Feeder, zone: int) -> tuple[float, float, float]:
+    kw = [0.0, 0.0, 0.0]
+    for index in feeder.zones[zone].loads:
+        load = feeder.loads[index]
+        kw[min(max(load.priority, 1), 3) - 1] += load.p_kw
+    return kw[0], kw[1], kw[2]
+
+
 class Grid:
     """Static topology of one feeder, by index."""
 
@@ -44,6 +52,8 @@ class Grid:
         ]
         """Per zone: (device, zone on its other side)."""
         self.breaker: list[bool] = [d.kind is DeviceKind.BREAKER for d in feeder.devices]
+        self.meter: list[bool] = [d.merging_unit is not None for d in feeder.devices]
+        """Its flow is measured; a conventional IED tells flags only."""
         self.root3_kv = sqrt(3.0) * feeder.nominal_kv
         self.sources_mask = 0
         """Zones with a source in them: never a target of restoration."""
@@ -60,6 +70,8 @@ class Grid:
             self.zone_kw[load.zone] += load.p_kw
             self.zone_kvar[load.zone] += load.q_kvar
             self.priority[load.zone] = min(self.priority[load.zone], load.priority)
+        self.worth: list[tuple[float, float, float]] = [_worth(feeder, z.index) for z in feeder.zones]
+        """Planned kW of each zone by priority 1, 2, 3: what a plan is judged by."""
         self.der_kva: list[float] = [0.0] * len(feeder.zones)
         self.machine_a: list[float] = [0.0] * len(feeder.zones)
         self.inverter_a: list[float] = [0.0] * len(feeder.zones)
@@ -79,6 +91,10 @@ class Grid:
         """The zone on the device's other side."""
         a, b = self.sides[device]
         return b if zone == a else a
+
+    def entry_kva(self, device: int, zone: int) -> float:
+        """What may pass the device and the sections of the zone behind it."""
+        return min(self.devices[device].rated_current_a, self.zone_rating_a[zone]) * self.root3_kv
 
     def _around(self, zones: int) -> int:
         return sum(1 << i for i, (a, b) in enumerate(self.sides) if zones >> a & 1 or zones >> b & 1)

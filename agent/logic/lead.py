@@ -151,7 +151,7 @@ def _shoot(state: State, now: int) -> None:
     live = state.grid.other(state.me, dead)
     path = metered_path(state, live)
     supply = Supply(state.me, live, dead, tuple(path or ()))
-    if path is None or Search(state, state.known, now).fits(supply, Feed(state.me, 0, 0, 0, p, q), {}) is None:
+    if path is None or not Search(state, state.known, now).fits(supply, p, q):
         # Generation that was lost fed part of it: the load that comes back is more than what went.
         finalise(state, now, "reclose refused: no capacity")
         return
@@ -305,12 +305,12 @@ def close_by_order(state: State, now: int) -> Refusal:
     if zones & (state.faulted() | state.grid.sources_mask):
         return Refusal.FAULT_PRESENT
     search = Search(state, state.known, now, allow_held=True)
-    supply = next((s for s in search.supplies if s.root == state.me), None)
-    if supply is None or zones & ~search.healthy:
+    supply = next((s for s in search.outage.supplies if s.root == state.me), None)
+    if supply is None or zones & ~search.outage.healthy:
         return Refusal.STALE_DATA
-    p = sum(search.need[z][0] for z in bits(zones))
-    q = sum(search.need[z][1] for z in bits(zones))
-    if search.fits(supply, Feed(state.me, zones, 0, 0, p, q), {}) is None:
+    p = sum(search.outage.need[z][0] for z in bits(zones))
+    q = sum(search.outage.need[z][1] for z in bits(zones))
+    if not search.fits(supply, p, q, zones):
         return Refusal.CAPACITY
     ask(state, RequestKind.RETURN, zones, (p, q), 0, now)
     return Refusal.NONE
@@ -335,7 +335,7 @@ def return_to_normal(state: State, now: int) -> Refusal:
         p, q = flow_into(state, tie, entered)
         search = Search(state, state.known, now)
         supply = Supply(state.me, taking, fed, tuple(path))
-        if search.fits(supply, Feed(state.me, 0, 0, 0, p, q), {}) is None:
+        if not search.fits(supply, p, q):
             return Refusal.CAPACITY
         ask(state, RequestKind.RETURN, zones, (p, q), 1 << tie, now)
         return Refusal.NONE

@@ -24,6 +24,29 @@ def zone_live(state: State, zone: int) -> Live:
     return answer
 
 
+def live_and_dead(state: State) -> tuple[int, int]:
+    """The zones that :func:`zone_live` calls LIVE, and those it calls DEAD."""
+    me, peers, fresh = state.me, state.peers, state.fresh
+    live = dead = 0
+    for device, (a, b) in enumerate(state.grid.sides):
+        report = peers[device]
+        if device == me:
+            live_a, live_b = state.live_a, state.live_b
+        elif report is not None and fresh[device]:
+            live_a, live_b = report.live_a, report.live_b
+        else:
+            continue
+        if live_a is Live.LIVE:
+            live |= 1 << a
+        elif live_a is Live.DEAD:
+            dead |= 1 << a
+        if live_b is Live.LIVE:
+            live |= 1 << b
+        elif live_b is Live.DEAD:
+            dead |= 1 << b
+    return live, dead & ~live
+
+
 def is_closed(state: State, device: int) -> bool:
     """Known to be closed, on fresh data."""
     if device == state.me:
@@ -41,20 +64,34 @@ def feed_path(state: State, zone: int) -> list[tuple[int, int]] | None:
 
 def _trace(state: State, start: int) -> None:
     """Find how all zones of one island are fed: one source, every position known; else none of them counts as fed."""
-    grid = state.grid
+    links, zone_source, me, peers, fresh = state.grid.links, state.grid.zone_source, state.me, state.peers, state.fresh
+    own = state.position
     island = [start]
     seen = 1 << start
     sources = []
+    joins: dict[int, list[tuple[int, int]]] = {}
+    """Per zone of the island: (closed device, zone on its other side)."""
     known = True
     for zone in island:
-        if grid.zone_source[zone] >= 0:
+        if zone_source[zone] >= 0:
             sources.append(zone)
-        for device, far in grid.links[zone]:
-            if is_closed(state, device):
+        near = joins[zone] = []
+        for link in links[zone]:
+            device, far = link
+            report = peers[device]
+            if device == me:
+                closed, opened = own is Position.CLOSED, state.is_open(me)
+            elif report is None:
+                closed = opened = False
+            else:
+                closed = report.position is Position.CLOSED and fresh[device]
+                opened = report.position is Position.OPEN and not report.failed
+            if closed:
+                near.append(link)
                 if not seen >> far & 1:
                     seen |= 1 << far
                     island.append(far)
-            elif not state.is_open(device):
+            elif not opened:
                 known = False
     if len(sources) != 1 or not known:
         for zone in island:
@@ -63,8 +100,8 @@ def _trace(state: State, start: int) -> None:
     paths: dict[int, list[tuple[int, int]]] = {sources[0]: []}
     queue = [sources[0]]
     for zone in queue:
-        for device, far in grid.links[zone]:
-            if far not in paths and is_closed(state, device):
+        for device, far in joins[zone]:
+            if far not in paths:
                 paths[far] = [(device, far), *paths[zone]]
                 queue.append(far)
     state.paths.update(paths)
@@ -89,7 +126,7 @@ def metered_path(state: State, zone: int) -> list[tuple[int, int]] | None:
 def _flow_known(state: State, device: int, zone: int, depth: int) -> bool:
     """Has every meter that :func:`flow_into` reads measured since its agent's start?"""
     grid = state.grid
-    if grid.devices[device].merging_unit is not None or depth >= grid.count:
+    if grid.meter[device] or depth >= grid.count:
         report = state.report_of(device)
         return report is not None and report.ready
     if grid.zone_source[zone] >= 0:
@@ -103,7 +140,7 @@ def _flow_known(state: State, device: int, zone: int, depth: int) -> bool:
 def flow_into(state: State, device: int, zone: int, depth: int = 0) -> tuple[float, float]:
     """P, Q in kW, kvar through the device into the zone: measured, or, at a conventional IED, added up below it."""
     grid = state.grid
-    if grid.devices[device].merging_unit is None and depth < grid.count:
+    if not grid.meter[device] and depth < grid.count:
         return _added_up(state, device, zone, depth)
     report = state.report_of(device)
     if report is None:
@@ -145,16 +182,16 @@ def dead_component(state: State, zone: int, without: int) -> int:
 
 def metered(state: State, zone: int) -> tuple[float, float] | None:
     """Net P, Q into a zone, from fresh reports of all its devices; None if one is not ready or it has a source."""
-    if state.grid.zone_source[zone] >= 0:
+    grid, me, peers, fresh = state.grid, state.me, state.peers, state.fresh
+    if grid.zone_source[zone] >= 0:
         return None
     p = q = 0.0
-    for device in state.grid.zone_devices[zone]:
-        report = state.report_of(device)
-        if report is None or not report.ready or (device != state.me and not state.fresh[device]):
+    for device in grid.zone_devices[zone]:
+        report = state.last_report if device == me else peers[device]
+        if report is None or not report.ready or (device != me and not fresh[device]) or not grid.meter[device]:
             return None
-        if state.grid.devices[device].merging_unit is None:
-            return None
-        dp, dq = flow_into(state, device, zone)
-        p += dp
-        q += dq
+        if grid.sides[device][1] == zone:
+            p, q = p + report.p_kw, q + report.q_kvar
+        else:
+            p, q = p - report.p_kw, q - report.q_kvar
     return p, q

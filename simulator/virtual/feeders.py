@@ -6,6 +6,7 @@ beside the source impedance). Zones grow as trees from each source's busbar; tie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import hypot
 from random import Random
@@ -127,21 +128,19 @@ def _dress(rng: Random, draft: _Draft, shape: str) -> Feeder:
     loads: list[Load] = []
     ders: list[Der] = []
     devices: list[Device] = []
-    at: list[list[int]] = [[] for _ in range(draft.count)]
     node: dict[tuple[int, int], str] = {}
+    beside = _beside(draft)
     for zone in range(draft.count):
         bare = draft.head[zone] < 0
-        for index, branch in enumerate(draft.branches):
-            if zone not in (branch.near, branch.far):
-                continue
-            at[zone].append(index)
+        before = len(sections)
+        for index in beside[zone]:
             hub = f"z{zone:02d}"
-            if bare or branch.far == zone:
+            if bare or draft.branches[index].far == zone:
                 node[index, zone] = hub  # fed at the hub; further devices at the end of a section
                 continue
             node[index, zone] = f"z{zone:02d}d{index:02d}"
             sections.append(_section(rng, zone, hub, node[index, zone], len(sections)))
-        if not bare and not any(s.zone == zone for s in sections):
+        if not bare and len(sections) == before:
             sections.append(_section(rng, zone, f"z{zone:02d}", f"z{zone:02d}e", len(sections)))
         if not bare:
             p = float(rng.randrange(100, 700, 50))
@@ -225,18 +224,24 @@ def _assemble(
         s if s.rating_a >= need.get(s.zone, 0.0) * 1.02 else _rated(s, need[s.zone] * rng.uniform(1.02, 2.0))
         for s in sections
     ]
+    beside = _beside(draft)
+    section_at, load_at, der_at, source_at = (
+        _by_zone(draft.count, items) for items in (sections, loads, ders, sources)
+    )
     zones = tuple(
         Zone(
             index=zone,
             name=f"Z{zone:02d}",
             nodes=tuple(
-                sorted({n for s in sections if s.zone == zone for n in (s.node_a, s.node_b)} | {f"z{zone:02d}"})
+                sorted(
+                    {n for i in section_at[zone] for n in (sections[i].node_a, sections[i].node_b)} | {f"z{zone:02d}"}
+                )
             ),
-            devices=tuple(sorted(ranked[i] for i, b in enumerate(draft.branches) if zone in (b.near, b.far))),
-            sections=tuple(i for i, s in enumerate(sections) if s.zone == zone),
-            loads=tuple(i for i, item in enumerate(loads) if item.zone == zone),
-            ders=tuple(i for i, item in enumerate(ders) if item.zone == zone),
-            sources=tuple(i for i, item in enumerate(sources) if item.zone == zone),
+            devices=tuple(sorted(ranked[i] for i in beside[zone])),
+            sections=tuple(section_at[zone]),
+            loads=tuple(load_at[zone]),
+            ders=tuple(der_at[zone]),
+            sources=tuple(source_at[zone]),
             busbar=zone in draft.busbar,
         )
         for zone in range(draft.count)
@@ -255,6 +260,22 @@ def _assemble(
         cold_load_factor=rng.choice((1.0, 1.0, 1.2, 1.5)),
         min_voltage_pu=0.8,
     )
+
+
+def _beside(draft: _Draft) -> list[list[int]]:
+    """Per zone: the branches that end in it."""
+    beside: list[list[int]] = [[] for _ in range(draft.count)]
+    for index, branch in enumerate(draft.branches):
+        beside[branch.near].append(index)
+        beside[branch.far].append(index)
+    return beside
+
+
+def _by_zone(count: int, items: Sequence[Section | Load | Der | Source]) -> list[list[int]]:
+    found: list[list[int]] = [[] for _ in range(count)]
+    for index, item in enumerate(items):
+        found[item.zone].append(index)
+    return found
 
 
 def _section(rng: Random, zone: int, a: str, b: str, index: int) -> Section:

@@ -66,7 +66,7 @@ class Bus:
         self.latest: list[tuple[int, int, Report] | None] = [None] * count
         """Newest publication of each agent: (st, when, report)."""
         self.got: list[list[int]] = [[-1] * count for _ in range(count)]
-        """got[receiver][sender]: newest st accepted."""
+        """got[sender][receiver]: newest st accepted."""
         self.lost: list[list[bool]] = [[False] * count for _ in range(count)]
         self.order_got = [-1] * count
         self.status_got = [-1] * count
@@ -104,11 +104,18 @@ class Bus:
             world.at(now + self._latency(), self._arrive, sender, (st, report, None))
             return
         prompt: list[int] = []
+        draw, loss, reorder, jitter = world.random, self.loss, self.reorder, self.jitter
         for receiver in range(world.count):
             if receiver == sender:
                 continue
-            k, delay = self._attempt()
-            if k == 0 and delay < self.delay + self.jitter:
+            # As _attempt, written out: it is the one draw that is made for each receiver.
+            k = 0
+            while k < 4 and draw() < loss:
+                k += 1
+            delay = OFFSETS[k] + self.delay + int(draw() * jitter)
+            if reorder and draw() < reorder:
+                delay += int(draw() * 3_000)
+            if k == 0 and delay < self.delay + jitter:
                 prompt.append(receiver)
                 continue
             if k:
@@ -123,20 +130,20 @@ class Bus:
 
     def _arrive(self, now: int, sender: int, what: tuple[int, Report, list[int] | tuple[int, ...] | None]) -> None:
         st, report, receivers = what
-        world, group, got = self.world, self.group, self.got
+        world, group, brains = self.world, self.group, self.world.brains
         repeated = receivers is not None
-        if repeated and world.brains[sender] is None and now - self.latest_time(sender) > 2_000:
+        if repeated and brains[sender] is None and now - self.latest_time(sender) > 2_000:
             return  # it stopped before this repetition
-        mine = group[sender]
+        mine, got, lost, hear = group[sender], self.got[sender], self.lost[sender], world.hear
         for receiver in range(world.count) if receivers is None else receivers:
-            if receiver == sender or group[receiver] != mine or world.brains[receiver] is None:
+            if receiver == sender or group[receiver] != mine or (brain := brains[receiver]) is None:
                 continue
-            if got[receiver][sender] >= st:
+            if got[receiver] >= st:
                 world.met["frame_old"] += 1
                 continue
-            got[receiver][sender] = st
-            self.lost[receiver][sender] = False
-            world.hear(receiver, sender, report, now)
+            got[receiver] = st
+            lost[receiver] = False
+            hear(brain, receiver, sender, report, now)
 
     def latest_time(self, sender: int) -> int:
         """When the agent last published a change."""
@@ -146,12 +153,12 @@ class Bus:
     def _expire(self, now: int, receiver: int, what: tuple[int, int]) -> None:
         """Four frames in a row were lost: the time allowed to live runs out before the fifth."""
         sender, st = what
-        if self.got[receiver][sender] < st and self.world.brains[receiver] is not None:
+        if self.got[sender][receiver] < st and self.world.brains[receiver] is not None:
             self._lose(receiver, sender, now)
 
     def _lose(self, receiver: int, sender: int, now: int) -> None:
-        if not self.lost[receiver][sender] and self.got[receiver][sender] >= 0:
-            self.lost[receiver][sender] = True
+        if not self.lost[sender][receiver] and self.got[sender][receiver] >= 0:
+            self.lost[sender][receiver] = True
             self.world.met["peer_lost"] += 1
             self.world.lose(receiver, sender, now)
 
@@ -207,19 +214,20 @@ class Bus:
         if latest is None or world.brains[sender] is None:
             return
         for receiver in range(world.count) if receivers is None else receivers:
-            if receiver == sender or world.brains[receiver] is None or self.group[receiver] != self.group[sender]:
+            brain = world.brains[receiver]
+            if receiver == sender or brain is None or self.group[receiver] != self.group[sender]:
                 continue
-            if self.got[receiver][sender] < latest[0] or self.lost[receiver][sender]:
-                self.got[receiver][sender] = latest[0]
-                self.lost[receiver][sender] = False
-                world.hear(receiver, sender, latest[2], now)
+            if self.got[sender][receiver] < latest[0] or self.lost[sender][receiver]:
+                self.got[sender][receiver] = latest[0]
+                self.lost[sender][receiver] = False
+                world.hear(brain, receiver, sender, latest[2], now)
 
     def joined(self, receiver: int, now: int) -> None:
         """An agent has started: it knows nobody, and hears each peer's next heartbeat."""
         world = self.world
         self.silent[receiver] += 1
-        self.got[receiver] = [-1] * world.count
-        self.lost[receiver] = [False] * world.count
+        for got, lost in zip(self.got, self.lost, strict=True):
+            got[receiver], lost[receiver] = -1, False
         self.status_got[receiver] = -1
         for sender in range(world.count):
             if sender != receiver:
@@ -270,9 +278,10 @@ class Bus:
                 claim_number=base.claim_number + 1, claim_zones=1 << a | 1 << b, claim_us=now, claim_final=True
             )
             for receiver in range(world.count):
-                if receiver == device or world.brains[receiver] is None:
+                brain = world.brains[receiver]
+                if receiver == device or brain is None:
                     continue
-                last = self.got[receiver][device]
+                last = self.got[device][receiver]
                 if flaw == "replayed":
                     if last < 0:
                         continue  # to one who has heard nothing yet, a replay is merely late
@@ -280,7 +289,7 @@ class Bus:
                 if self._refused(frame, last, now):
                     continue
                 world.monitor.forgery(now, receiver, what)
-                world.hear(receiver, device, report, now)
+                world.hear(brain, receiver, device, report, now)
             return
         last = self.order_got[device]
         if flaw == "replayed":

@@ -59,9 +59,13 @@ class Layout:
         ]  # fmt: skip
         self.load_p = [0.0] * self.zones
         self.load_q = [0.0] * self.zones
+        by_priority = [[0.0, 0.0, 0.0] for _ in range(self.zones)]
         for load in feeder.loads:
             self.load_p[load.zone] += load.p_kw
             self.load_q[load.zone] += load.q_kvar
+            by_priority[load.zone][min(max(load.priority, 1), 3) - 1] += load.p_kw
+        self.worth: list[tuple[float, float, float]] = [(a, b, c) for a, b, c in by_priority]
+        """Planned kW of each zone by priority 1, 2, 3."""
         self.source_of = [z.sources[0] if z.sources else -1 for z in feeder.zones]
         self.source_zones = [s.zone for s in feeder.sources]
         self.root3_kv = sqrt(3.0) * feeder.nominal_kv

@@ -8,7 +8,7 @@ episode. A conventional relay (device without SV) raises its flags after 25 to 3
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.logic.messages import Direction, Level, Live, Measurement
 
@@ -69,10 +69,10 @@ class Sensing:
                     self.load_pending[device] = True
                     at(now + 100_000, self._load, device, None)
 
-    def _tell(self, now: int, device: int, measurement: Measurement) -> None:
-        self.meas[device] = measurement
+    def _tell(self, now: int, device: int, **changed: Any) -> None:
+        measurement = self.meas[device] = self.meas[device]._replace(upto_us=now - MU_DELAY, **changed)
         if not self.blind[device]:
-            self.world.measured(device, measurement._replace(upto_us=now - MU_DELAY), now)
+            self.world.measured(device, measurement, now)
 
     def _rise(self, now: int, device: int, level: int) -> None:
         world = self.world
@@ -98,9 +98,7 @@ class Sensing:
             amps = max(amps, meas.peak_a)
         self.world.met["pickup" if level is Level.PICKUP else "start"] += 1
         self._tell(
-            now,
-            device,
-            meas._replace(level=level, direction=direction, start_us=start, end_us=0, peak_a=amps, current_zero=False),
+            now, device, level=level, direction=direction, start_us=start, end_us=0, peak_a=amps, current_zero=False
         )
 
     def _fall(self, now: int, device: int, _: None) -> None:
@@ -120,9 +118,9 @@ class Sensing:
             if self.world.bays.faulty[device].false_direction:
                 direction = Direction.INTO_A if amps > 0 else Direction.INTO_B
             said = Level.START if self.world.bays.faulty[device].start_only else LEVELS[level]
-            self._tell(now, device, meas._replace(level=said, direction=direction))
+            self._tell(now, device, level=said, direction=direction)
             return
-        self._tell(now, device, meas._replace(level=Level.QUIET, end_us=end, current_zero=self.zero[device]))
+        self._tell(now, device, level=Level.QUIET, end_us=end, current_zero=self.zero[device])
 
     def _flags(self, now: int, device: int, _: None) -> None:
         level = self.world.plant.level(device)
@@ -136,7 +134,7 @@ class Sensing:
         live_a = Live.LIVE if world.plant.live(world.layout.sides[device][0]) else Live.DEAD
         meas = self.meas[device]
         if zero != meas.current_zero or live_a is not meas.live_a:
-            self._tell(now, device, meas._replace(current_zero=zero, live_a=live_a))
+            self._tell(now, device, current_zero=zero, live_a=live_a)
 
     def _presence(self, now: int, device: int, _: None) -> None:
         plant = self.world.plant
@@ -153,7 +151,7 @@ class Sensing:
         p, q = plant.kw[device], plant.kvar[device]
         if (p, q) != self.load[device]:
             self.load[device] = (p, q)
-            self._tell(now, device, self.meas[device]._replace(p_kw=p, q_kvar=q))
+            self._tell(now, device, p_kw=p, q_kvar=q)
 
     def set_blind(self, now: int, device: int, blind: bool) -> None:
         """The SV stream stops, or comes back."""
@@ -164,4 +162,4 @@ class Sensing:
         if blind:
             self.world.measured(device, meas._replace(level=Level.BLIND, live_a=Live.UNKNOWN), now)
         else:
-            self._tell(now, device, meas)
+            self._tell(now, device)

@@ -39,6 +39,8 @@ from simulator.virtual.sensing import MU_DELAY, Sensing
 START = 1_000_000_000
 """Virtual time at which a run begins, µs: not 0, which means "never" in a report."""
 SETTLE_MS = 9_000.0
+EVALUATED = MU_DELAY + 400
+"""So far behind are the samples that an agent has evaluated when something else happens."""
 COLD_AFTER = 1_500_000
 """A zone dead for longer comes back with the cold-load factor on its demand."""
 
@@ -183,12 +185,16 @@ class World:
                 self.note(now, self.names[device], "command_result", ("accepted", action.accepted))  # type: ignore[union-attr]
         brain = self.brains[device]
         if brain is not None:
-            deadline = brain.deadline
-            if deadline is not None:
-                due = self.due[device]
-                if not due or deadline < due:
-                    self.due[device] = deadline
-                    self.at(deadline, self._timer, device, None)
+            self._wake(brain, device)
+
+    def _wake(self, brain: BrainLike, device: int) -> None:
+        """Plan the brain's next timer event, if it wants one earlier than the one that is planned."""
+        deadline = brain.deadline
+        if deadline is not None:
+            due = self.due[device]
+            if not due or deadline < due:
+                self.due[device] = deadline
+                self.at(deadline, self._timer, device, None)
 
     def _timer(self, now: int, device: int, _: None) -> None:
         brain = self.brains[device]
@@ -204,14 +210,17 @@ class World:
 
     def _look(self, brain: BrainLike, device: int, now: int) -> None:
         if not self.sensing.blind[device]:
-            brain.evaluated(now - MU_DELAY - 400)
+            brain.evaluated(now - EVALUATED)
 
-    def hear(self, receiver: int, sender: int, report: Report, now: int) -> None:
+    def hear(self, brain: BrainLike, receiver: int, sender: int, report: Report, now: int) -> None:
         """A report has arrived and been accepted."""
-        brain = self.brains[receiver]
-        if brain is not None:
-            self._look(brain, receiver, now)
-            self.act(receiver, brain.report(sender, report, now), now)
+        if not self.sensing.blind[receiver]:
+            brain.evaluated(now - EVALUATED)
+        actions = brain.report(sender, report, now)
+        if actions:
+            self.act(receiver, actions, now)
+        else:
+            self._wake(brain, receiver)
 
     def lose(self, receiver: int, sender: int, now: int) -> None:
         """A peer's time allowed to live has run out."""
