@@ -410,6 +410,7 @@ def run(document: dict[str, Any]) -> int:
     """Build everything from the start document and run the loop."""
     from agent.station import config, sampled
     from agent.station.lockfile import lock
+    from agent.station.rehearse import rehearse
     from agent.station.wire import StationWire
 
     start = config.Start.load(document)
@@ -419,6 +420,7 @@ def run(document: dict[str, Any]) -> int:
     wire = StationWire(start.agent, start.numbers)
     core = sampled.core(start.agent)
     new_brain = config.brain_maker(start.agent)
+    rehearse(start.agent, clock())
     limits = realtime.prepare(start.agent.priority)
     loop = Loop(
         new_brain,

@@ -11,7 +11,7 @@ from agent.goose.endpoint import Endpoint, link_spec
 from agent.goose.inbox import Inbox
 from agent.goose.link import Link, open_link
 from agent.goose.publisher import Publisher
-from agent.goose.subscriber import Subscriber
+from agent.goose.subscriber import Accepted, Subscriber
 from agent.logic.grid import Grid
 from agent.logic.messages import BreakerCommand, Report
 from agent.security.frames import Algorithm, Key
@@ -83,13 +83,21 @@ class StationWire:
             return False
         refresh(time.time_ns() // 1000)
         for heard in news:
-            now = time.time_ns() // 1000
-            device = self._device[id(heard.subscriber)]
-            if device == BREAKER:
-                engine.breaker(heard.result.message, now)
-            else:
-                engine.peer(device, heard.result.message, now)
+            self._give(heard.subscriber, heard.result.message, time.time_ns() // 1000, engine)
         return True
+
+    def _give(self, subscriber: Subscriber[Any], message: Any, now: int, engine: Engine) -> None:
+        device = self._device[id(subscriber)]
+        if device == BREAKER:
+            engine.breaker(message, now)
+        else:
+            engine.peer(device, message, now)
+
+    def rehearse(self, payload: bytes, now: int, engine: Engine) -> None:
+        """A frame as if it had come at ``now``, for :mod:`agent.station.rehearse`."""
+        subscriber, result = self._endpoint.take(payload, now)
+        if subscriber is not None and isinstance(result, Accepted) and result.new:
+            self._give(subscriber, result.message, now, engine)
 
     def relax(self, on: bool) -> bool:
         """The brain has nothing to decide: what far devices do can wait, unless they claim or ask for something.
