@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"(?:<!-- run: (?P<how>[^>]*?) -->\n)?^ *```console\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LIMIT_S = 300
-TRIES_OF_LONG = 3
-"""A play of the demonstration shares two cores with fifty processes: it may be played again, and that is said."""
+TRIES_OF_LONG = 2
+"""A play of the demonstration shares two cores with fifty processes: it may be played once more, and that is said."""
 
 
 @dataclass(frozen=True, slots=True)
