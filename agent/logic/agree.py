@@ -99,6 +99,8 @@ def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> 
     faulted = state.faulted()
     if now < state.moved_at + generation_pause(state, request.zones):
         return False
+    if request.kind is RequestKind.RESTORE and (not state.decided or state.doubt & request.zones):
+        return False
     for zone in mine:
         live = state.live_a if zone == state.zone_a else state.live_b
         if live is not Live.DEAD:

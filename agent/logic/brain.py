@@ -14,6 +14,7 @@ from __future__ import annotations
 from agent.logic import gate, isolate, lead, observe, orders, verdict
 from agent.logic.agree import consider, hear
 from agent.logic.config import BrainConfig
+from agent.logic.direction import episode_zone
 from agent.logic.grid import Grid
 from agent.logic.messages import (
     Action,
@@ -268,6 +269,8 @@ class Brain:
         again = NEVER
         if not state.decided:
             again = verdict.locate(state, now)
+        elif state.doubt and not state.active:
+            verdict.doubt(state, episode_zone(state), now)
         if state.isolate_since or state.trip:
             isolate.pursue(state, now)
         if state.active and not state.trip and not state.decided:
@@ -291,6 +294,7 @@ class Brain:
         self._deadline = self._next(again, now)
         self._idle = (
             state.decided
+            and not state.doubt
             and not (state.trip or state.isolate_since or state.request.number or state.close_at or state.command)
             and not (state.asking or state.grants)
             and (state.locked_a or state.locked_b or gate.dead_side(state) < 0)
@@ -323,6 +327,9 @@ class Brain:
                 due = min(due, state.guard_until)
         elif state.isolate_since and not state.failed:
             due = min(due, state.isolate_since + state.config.zero_wait)
+            known = isolate.zero_after(state, now)
+            if known and isolate.current_zero(state):
+                due = min(due, known)
         return due if due > now else now + 250
 
     def _publish(self, now: int) -> None:

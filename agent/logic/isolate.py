@@ -66,6 +66,8 @@ def accept(state: State, peer: int, report: Report, now: int, first: bool) -> No
     if not report.claim_zones:
         return
     fresh = not first and abs(now - report.claim_us) <= state.config.claim_age
+    if state.close_at and report.claim_zones & state.close_zones:
+        trip(state, now, "a claim on what it is about to feed", clearing=True)
     if not report.claim_final:
         if fresh:
             feed_trip(state, report.claim_zones, now)
@@ -257,10 +259,24 @@ def pursue(state: State, now: int) -> None:
     elif state.isolate_since:
         if state.position is Position.OPEN and not state.close_at and current_zero_or_blind(state):
             state.isolate_since = 0
-        elif can_break(state) or (state.grid.breaker[state.me] and state.level is Level.BLIND):
+        elif (can_break(state) and not zero_after(state, now)) or (
+            state.grid.breaker[state.me] and state.level is Level.BLIND
+        ):
             trip(state, now, "isolates")
         elif now >= state.isolate_since + state.config.zero_wait and not state.failed:
             fail(state, now, "no current zero")
+
+
+def zero_after(state: State, now: int) -> int:
+    """When to look again whether a load-break switch's samples say no current *after* the claim; 0: they do.
+
+    The fault that was claimed may have struck so lately that its current has not shown here yet.
+    """
+    device = state.grid.devices[state.me]
+    if state.grid.breaker[state.me] or device.merging_unit is None:
+        return 0
+    missing = state.isolate_since + state.config.pickup_spread - state.upto
+    return now + missing if missing > 0 else 0
 
 
 def current_zero_or_blind(state: State) -> bool:

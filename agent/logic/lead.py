@@ -113,6 +113,7 @@ def _watch_close(state: State, now: int) -> int:
         state.held &= ~state.close_zones
         state.emit("closed", now, ("kind", kind.name))
         answer(state, True, Refusal.NONE, "closed")
+        state.reclose_ok_at = NEVER
         if kind is RequestKind.RECLOSE:
             state.reclose_at = NEVER
             state.reclose_ok_at = now + state.config.reclose_reset
@@ -166,8 +167,10 @@ def _restore(state: State, now: int) -> int:
     dead = gate.dead_side(state)
     if dead < 0 or gate.refusal(state, RequestKind.RESTORE, False) is not Refusal.NONE:
         return NEVER
-    if (state.faulted() | state.held) >> dead & 1 or state.close_failures >= 2 or state.onto_fault:
+    if (state.faulted() | state.held | state.doubt) >> dead & 1 or state.close_failures >= 2 or state.onto_fault:
         return NEVER
+    if not state.decided:
+        return NEVER  # where our own episode's fault is comes first; deciding it looks here again
     due = max(state.retry_at, state.dead_since + _patience(state, dead), state.last_move + state.config.settle_move)
     if now < due:
         return due

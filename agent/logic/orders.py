@@ -39,6 +39,7 @@ def release(state: State, command: Command, now: int) -> Refusal:
             state.held |= 1 << zone
     state.locked_a = state.locked_b = state.latched = False
     state.failed = False
+    state.doubt = 0
     state.paths.clear()
     state.close_failures = state.shots = 0
     if state.claim_zones:

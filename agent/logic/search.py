@@ -162,7 +162,7 @@ class _Solver:
     def _whole(self, index: int, free: int, feeds: tuple[Feed, ...], load: Load) -> None:
         """Each supply takes all that closed devices join to its dead side, or nothing."""
         self._offer(feeds)
-        if not self._worth_going_on(index, free, feeds, load):
+        if self._hope(index, free, feeds, load) is None:
             return
         line = self.lines[index]
         if free >> line.zone & 1:
@@ -175,24 +175,29 @@ class _Solver:
                     return
         self._whole(index + 1, free, feeds, load)
 
-    def _worth_going_on(self, index: int, free: int, feeds: tuple[Feed, ...], load: Load) -> bool:
-        if index == len(self.lines) or not free or self.tried > self.problem.limit:
-            return False
+    def _hope(self, index: int, free: int, feeds: tuple[Feed, ...], load: Load) -> tuple[list[float], float] | None:
+        """Headroom of the lines from ``index`` on, each and together; None if they can make the plan no better."""
+        if index == len(self.lines) or self.tried > self.problem.limit:
+            return None
+        later = self.flood(_sides(self.lines[index:]), free)
+        if not later:
+            return None
         rooms, together = self.rooms(index, load)
         fed = zones_of(feeds)
-        later = self.flood(_sides(self.lines[index:]), free)
         hope = Hope(0, 0.0, later, max(rooms), together)
-        return not self.hopeless(self.worth(fed), fed, hope, _operations(feeds) + self._begun(fed))
+        operations = _operations(feeds) + self._begun(fed)
+        return None if self.hopeless(self.worth(fed), fed, hope, operations) else (rooms, together)
 
     # --- part by part -------------------------------------------------------------------------------------------------
 
     def choose(self, index: int, free: int, feeds: tuple[Feed, ...], load: Load) -> None:
         """What the supplies from ``index`` on make of what is still free."""
         self._offer(feeds)
-        if not self._worth_going_on(index, free, feeds, load):
+        headroom = self._hope(index, free, feeds, load)
+        if headroom is None:
             return
         if free >> self.lines[index].zone & 1:
-            _Growth(self, index, free, feeds, load).run()
+            _Growth(self, index, free, feeds, load, headroom).run()
         self.choose(index + 1, free, feeds, load)
 
     def begun(self, feeds: tuple[Feed, ...]) -> int:
@@ -203,13 +208,16 @@ class _Solver:
 class _Growth:
     """All sets of free zones that one line may feed, each once, grown from its dead zone."""
 
-    def __init__(self, solver: _Solver, index: int, free: int, feeds: tuple[Feed, ...], load: Load) -> None:
+    def __init__(
+        self, solver: _Solver, index: int, free: int, feeds: tuple[Feed, ...], load: Load,
+        headroom: tuple[list[float], float],
+    ) -> None:  # fmt: skip
         self.solver = solver
         self.index, self.free, self.feeds, self.load = index, free, feeds, load
         self.line = solver.lines[index]
         self.fed = zones_of(feeds)
         self.least = solver.begun(feeds)
-        rooms, self.room = solver.rooms(index, load)
+        rooms, self.room = headroom
         self.own, self.widest = rooms[0], max(rooms[1:], default=0.0)
         self.later = solver.flood(_sides(solver.lines[index + 1 :]), free)
         self.above: dict[int, tuple[int, int]] = {}

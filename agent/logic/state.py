@@ -138,6 +138,8 @@ class State:
         """Neighbours that picked up, and the sample time that our answer must reach."""
         self.decided = True
         """The present episode has led to a claim, or needs none."""
+        self.doubt = 0
+        """Dead zones that may hold the fault of our last episode: nobody could say in time, nobody has claimed them."""
         self.picked = False
         """The present or last episode reached pick-up."""
         self.peer_pickup = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.logic import isolate, lead
 from agent.logic.direction import episode_zone, zone_entered
+from agent.logic.grid import bits
 from agent.logic.locate import Verdict, decide
 from agent.logic.messages import Direction, Level, Live, Position
 from agent.logic.state import NEVER, State
@@ -14,9 +15,14 @@ def locate(state: State, now: int) -> int:
     zone = episode_zone(state)
     config = state.config
     ended = not state.active
+    if state.level is Level.BLIND and state.picked:
+        return NEVER  # it went blind with the fault on: undecided until it sees again
     if ended and now > state.measurement.end_us + 300_000:
         state.decided = True
-        return onto_fault_undecided(state, now)
+        onto_fault_undecided(state, now)
+        if zone >= 0 and (state.picked or someone_picked_up(state)):
+            doubt(state, zone, now)
+        return NEVER
     if zone < 0:
         return NEVER if not ended else state.measurement.end_us + 300_001
     if not state.picked and not someone_picked_up(state):
@@ -43,6 +49,28 @@ def locate(state: State, now: int) -> int:
     return decision.again
 
 
+def doubt(state: State, zone: int, now: int) -> None:
+    """The episode is long over, and it is not known where its fault was: these zones are not fed unless that is cleared
+    up. Called again with every word that comes in; a partition that heals, or an agent that is back, may tell."""
+    dead = sum(
+        1 << side for side, live in ((state.zone_a, state.live_a), (state.zone_b, state.live_b)) if live is Live.DEAD
+    )
+    if not dead >> zone & 1:
+        state.doubt = 0
+        return
+    decision = decide(state, zone, now)
+    before, state.doubt = state.doubt, 0
+    if decision.verdict is Verdict.FAULTED:
+        isolate.claim(state, decision.group, now, "fault current entered, none left")
+    elif decision.verdict is not Verdict.THROUGH:
+        state.doubt = decision.group & ~state.faulted() & ~state.grid.sources_mask
+    if state.doubt and not before:
+        names = state.grid.feeder.zones
+        state.emit(
+            "dark", now, *((names[z].name, "whether the fault was here is not known") for z in bits(state.doubt))
+        )
+
+
 def _fuse(state: State, zone: int, now: int) -> int:
     """A fault behind a lateral fuse is the fuse's. It has cleared if the current went and the voltage stayed.
 
@@ -61,9 +89,10 @@ def _fuse(state: State, zone: int, now: int) -> int:
 
 
 def _fault_elsewhere(state: State) -> bool:
-    """Another fault may have drawn the current away from the fuse."""
+    """Another fault may have drawn the current away from the fuse: one that was there when the current went."""
+    ended = state.measurement.end_us
     return any(
-        fresh and report is not None and report.level in (Level.START, Level.PICKUP)
+        fresh and report is not None and report.level in (Level.START, Level.PICKUP) and report.start_us <= ended
         for report, fresh in zip(state.peers, state.fresh, strict=True)
     )
 

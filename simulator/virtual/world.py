@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from agent.logic.brain import LOCKED_UNREADABLE, Brain
+from agent.logic.brain import LOCKED_UNREADABLE
 from agent.logic.messages import (
     Action,
     BreakerStatus,
@@ -21,16 +21,15 @@ from agent.logic.messages import (
     CommandResult,
     Event,
     Latch,
-    Live,
     LockRecord,
     Measurement,
     Operate,
     Publish,
     Report,
 )
-from scl.topology import Feeder
 from simulator.invariants import Broken, Monitor
 from simulator.virtual.bays import Bays
+from simulator.virtual.brains import BrainLike, MakeBrain, real_brain
 from simulator.virtual.lan import Bus
 from simulator.virtual.plant import DEAD, ISLAND, Fault, Layout, Plant
 from simulator.virtual.scenario import Happening, Scenario
@@ -43,31 +42,6 @@ EVALUATED = MU_DELAY + 400
 """So far behind are the samples that an agent has evaluated when something else happens."""
 COLD_AFTER = 1_500_000
 """A zone dead for longer comes back with the cold-load factor on its demand."""
-
-
-class BrainLike(Protocol):
-    """What the simulator needs of a brain (``agent.logic.brain.Brain``, or one broken on purpose)."""
-
-    @property
-    def deadline(self) -> int | None: ...
-    def start(self, now: int) -> list[Action]: ...
-    def measure(self, measurement: Measurement, now: int) -> list[Action]: ...
-    def breaker(self, status: BreakerStatus, now: int) -> list[Action]: ...
-    def report(self, peer: int, report: Report, now: int) -> list[Action]: ...
-    def peer_lost(self, peer: int, now: int) -> list[Action]: ...
-    def latched(self, record: LockRecord, ok: bool, now: int) -> list[Action]: ...
-    def command(self, command: Command, now: int) -> list[Action]: ...
-    def timer(self, now: int) -> list[Action]: ...
-    def evaluated(self, upto_us: int) -> None: ...
-
-
-MakeBrain = Callable[[Feeder, int, LockRecord | None], BrainLike]
-"""How brains come to be: feeder, device index, what was on disk."""
-
-
-def real_brain(feeder: Feeder, device: int, restored: LockRecord | None) -> BrainLike:
-    """The brain of the agents."""
-    return Brain(feeder, device, None, restored)
 
 
 class Noted(NamedTuple):
@@ -401,4 +375,4 @@ class World:
         self.act(device, brain.command(command, now), now)
 
 
-__all__ = ["Live", "Noted", "Outcome", "World", "real_brain"]
+__all__ = ["Noted", "Outcome", "World"]

@@ -7,8 +7,9 @@ from typing import Any
 
 from agent.logic.messages import Action, BreakerCommand, LockRecord, Operate, Publish, Request
 from scl.topology import Device, DeviceKind, Feeder, Load, NeutralMode, Section, Source, Zone
+from simulator.virtual.brains import BrainLike, real_brain
 from simulator.virtual.scenario import Faulty, Happening, Lan, Scenario
-from simulator.virtual.world import START, BrainLike, real_brain
+from simulator.virtual.world import START
 
 FAULT_MS = 1_200.0
 

@@ -6,9 +6,10 @@ import pytest
 
 from agent.logic.messages import Action, BreakerCommand, LockRecord, Operate
 from scl.topology import Feeder
+from simulator.virtual.brains import BrainLike, real_brain
 from simulator.virtual.lan import Frame, Gate
 from simulator.virtual.scenario import Faulty, Happening, Scenario
-from simulator.virtual.world import START, BrainLike, Outcome, World, real_brain
+from simulator.virtual.world import START, Outcome, World
 from tests.simulate import lab
 from tests.simulate.lab import FAULT_MS, breaking, close_order, fault, scenario
 
