@@ -282,3 +282,67 @@ def test_a_lock_that_could_not_be_written_holds_in_memory_and_says_so() -> None:
     assert set(bench.events("not_latched")) == {"F1", "R11"}
     bench.command("R11", CommandKind.CLOSE)
     assert answers(bench)[-1] is Refusal.LOCKED_OUT
+
+
+def test_a_claim_stops_a_close_under_way() -> None:
+    """T1 has been told to close onto Z13 and Z12 when somebody finds a fault in Z12: the mechanism is told to stop."""
+    bench = lab()
+    bench.fault("Z11")
+    t1 = index(bench, "T1")
+    brain = bench.brains[t1]
+    for _ in range(400):
+        bench.run(MS)
+        if brain.state.close_at:
+            break
+    assert brain.state.close_zones >> zone(bench, "Z12") & 1
+    told = brain.state.peers[index(bench, "L12")]
+    assert told is not None
+    found = told._replace(claim_number=told.claim_number + 1, claim_zones=1 << zone(bench, "Z12"), claim_us=bench.now)
+    sent = orders(brain.report(index(bench, "L12"), found, bench.now))
+    assert [order.trip for order in sent] == [True]
+
+
+def test_a_switch_waits_for_samples_from_after_the_claim() -> None:
+    """Its last samples show no current, but they are older than the claim: the fault may be younger than they are."""
+    bench = lab()
+    l12, r11 = index(bench, "L12"), index(bench, "R11")
+    brain = bench.brains[l12]
+    quiet = bench.measured[l12]._replace(current_zero=True, p_kw=0.0, upto_us=bench.now - MS)
+    brain.measure(quiet, bench.now)
+    told = brain.state.peers[r11]
+    assert told is not None
+    found = told._replace(claim_number=told.claim_number + 1, claim_zones=1 << zone(bench, "Z12"), claim_us=bench.now)
+    sent = orders(brain.report(r11, found, bench.now))
+    assert [(order.block_close, order.trip) for order in sent] == [(True, False)]
+    assert brain.deadline is not None
+    assert brain.deadline <= bench.now + 3 * MS
+    brain.evaluated(bench.now + 2 * MS)
+    assert [order.trip for order in orders(brain.timer(bench.now + 3 * MS))] == [True]
+
+
+def test_what_nobody_could_locate_in_time_is_not_fed_and_is_found_when_a_witness_is_back() -> None:
+    """R1 feeds a fault, L1 behind it is silent, and the supply goes before anything is decided. Z2 and Z3 stay dark;
+    when L1 is heard again and was quiet, the fault is in Z2."""
+    switches = {"F1": ("S", "Z1", "cb"), "R1": ("Z1", "Z2", "cb"), "L1": ("Z2", "Z3", "lbs")}
+    bench = Lab(feeder(switches, ("S",), {"Z1": 100.0, "Z2": 100.0, "Z3": 100.0}))
+    r1 = index(bench, "R1")
+    bench.kill("L1")
+    bench.fault("Z2")
+    bench.run(100 * MS)
+    assert not bench.events("claim")
+    bench.source_on[zone(bench, "S")] = False
+    bench.plant()
+    bench.run(1_000 * MS)
+    state = bench.brains[r1].state
+    doubted = 1 << zone(bench, "Z2") | 1 << zone(bench, "Z3")
+    assert state.doubt == doubted
+    asked = Request(7, RequestKind.RESTORE, doubted, 200.0, 0.0, 0)
+    told = state.peers[index(bench, "F1")]
+    assert told is not None
+    bench.brains[r1].report(index(bench, "F1"), told._replace(request=asked), bench.now)
+    assert not state.grants
+    restart(bench, "L1", None)
+    bench.run(50 * MS)
+    assert "R1" in bench.events("claim")
+    assert state.faulted() == 1 << zone(bench, "Z2")
+    assert not state.doubt
