@@ -89,7 +89,9 @@ class Brain:
         state.started = state.steady_since = state.dead_since = now
         state.ready_at = now + state.config.startup
         state.close_number = isolate.number(state.close_number, now)
-        state.operate_dirty = True
+        # Unless we know of a lock, nothing is ordered before the breaker's IED has spoken: it may hold a block that we
+        # have forgotten.
+        state.block_known = state.operate_dirty = state.locked_a or state.locked_b or state.tagged
         state.emit("started", now, ("locked", state.locked_a or state.locked_b))
         return self._finish(now)
 
@@ -115,6 +117,11 @@ class Brain:
         """The breaker's IED reports (fresh and authentic)."""
         state = self.state
         old, state.status = state.status, status
+        if not state.block_known:
+            state.block_known = state.operate_dirty = True
+            if status.blocked and not (state.locked_a or state.locked_b or state.tagged):
+                state.emit("block_found", now, ("alarm", True))
+                isolate.lock(state, 1 << state.zone_a | 1 << state.zone_b, now)
         if not state.breaker_fresh or status.position is not old.position:
             state.breaker_fresh = True
             state.paths.clear()

@@ -79,6 +79,8 @@ class State:
         self.upto = 0
         self.status = BreakerStatus()
         self.breaker_fresh = False
+        self.block_known = False
+        """Has the breaker's IED told, since our start, whether it holds a block? An unknown one is obeyed."""
         self.live_a = Live.UNKNOWN
         self.live_b = Live.UNKNOWN
         self.dead_since = 0

@@ -346,3 +346,17 @@ def test_what_nobody_could_locate_in_time_is_not_fed_and_is_found_when_a_witness
     assert "R1" in bench.events("claim")
     assert state.faulted() == 1 << zone(bench, "Z2")
     assert not state.doubt
+
+
+def test_a_block_that_only_the_breaker_remembers_is_obeyed() -> None:
+    """The agent died between its trip and its latch: its own disk is empty, the breaker's IED still holds the block."""
+    bench = lab()
+    i = index(bench, "F1")
+    brain = Brain(bench.net, i, bench.config, None)
+    assert not orders(brain.start(bench.now)), "nothing is ordered before the breaker's IED has spoken"
+    status = bench.statuses[i]
+    assert status is not None
+    sent = orders(brain.breaker(status._replace(blocked=True), bench.now))
+    assert [order.block_close for order in sent] == [True]
+    assert brain.state.locked_a
+    assert brain.state.locked_b
