@@ -141,36 +141,26 @@ def _answer(ready: int) -> None:
                 endpoint.publish(publisher, heard.result.message._replace(claim_number=number), _now())
 
 
-def _ask(count: int) -> dict[str, float]:
-    """The near process: publish, wait for the other's new state."""
-    endpoint, publisher, _ = _endpoint(1, 2, True)
+def _ask(count: int, echo: bool) -> dict[str, float]:
+    """The near process: publish, and wait for the other's new state.
+
+    ``echo``: the far end is the bare one; our own frame comes back and is taken off the socket unread.
+    """
+    endpoint, publisher, _ = _endpoint(1, 1 if echo else 2, True)
     prepare(PRIORITY)
+
+    def answered() -> bool:
+        if echo:
+            return bool(endpoint.link.receive())
+        return any(heard.result.new for heard in endpoint.receive())
+
     times: list[int] = []
     lost = 0
     for number in range(1, count + 1):
         time.sleep(PAUSE_S)
         began = time.perf_counter_ns()
         endpoint.publish(publisher, Report(claim_number=number), _now())
-        if _wait(endpoint, lambda: any(heard.result.new for heard in endpoint.receive())):
-            times.append(time.perf_counter_ns() - began)
-        else:
-            lost += 1
-            if lost > LOST_MAX:
-                raise RuntimeError(f"{lost} of {number} events lost")
-    return _figures(times, lost)
-
-
-def _ask_echo(count: int) -> dict[str, float]:
-    """The near process with the bare echo: our own frame comes back and is taken off the socket unread."""
-    endpoint, publisher, _ = _endpoint(1, 1, True)
-    prepare(PRIORITY)
-    times: list[int] = []
-    lost = 0
-    for number in range(1, count + 1):
-        time.sleep(PAUSE_S)
-        began = time.perf_counter_ns()
-        endpoint.publish(publisher, Report(claim_number=number), _now())
-        if _wait(endpoint, lambda: bool(endpoint.link.receive())):
+        if _wait(endpoint, answered):
             times.append(time.perf_counter_ns() - began)
         else:
             lost += 1
@@ -222,7 +212,7 @@ def _main(request: dict[str, object]) -> None:
     try:
         os.read(read, 1)
         near.enter()
-        print(json.dumps(_ask_echo(count) if program else _ask(count)))
+        print(json.dumps(_ask(count, bool(program))))
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)

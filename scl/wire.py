@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypedDict
 
 from scl.model import Address, ControlBlock, ExtRef, Fcda, Ied, LogicalNode, Model
 from scl.scheme import UDP_PORT, GooseControl, IedWire, Role, SvControl
@@ -93,58 +94,62 @@ def carries(member: Fcda, ref: ExtRef) -> bool:
     return not wanted or not member.da_name or member.da_name == wanted or wanted.startswith(member.da_name + ".")
 
 
-def _references(ied: Ied, node: LogicalNode, control: ControlBlock) -> tuple[str, str, str, tuple[str, ...]]:
-    """(LD name, node name, data set's name, member references)."""
+class _Common(TypedDict):
+    """What GOOSE and Sampled Values control blocks have alike."""
+
+    ied: str
+    cb_ref: str
+    dat_set: str
+    appid: int
+    mac: str
+    vlan_id: int
+    vlan_priority: int
+    conf_rev: int
+    ip: str | None
+    port: int
+    routed: bool
+    members: tuple[str, ...]
+
+
+def _common(ied: Ied, node: LogicalNode, control: ControlBlock, address: Address | None, constraint: str) -> _Common:
+    """``constraint``: the functional constraint in the reference, GO or MS."""
     device = ied.devices[control.ld_inst]
-    ld_name = device.ld_name or f"{ied.name}{device.inst}"
-    ln_name = "".join(node.key)
-    data_set = node.data_sets.get(control.attributes.get("datSet", ""))
-    members = tuple(member.reference for member in data_set.members) if data_set else ()
-    return ld_name, ln_name, f"{ld_name}/{ln_name}${control.attributes.get('datSet', '')}", members
-
-
-def _goose(ied: Ied, node: LogicalNode, control: ControlBlock, address: Address | None) -> GooseControl:
-    ld_name, ln_name, data_set, members = _references(ied, node, control)
+    name = f"{device.ld_name or f'{ied.name}{device.inst}'}/{''.join(node.key)}"
+    set_name = control.attributes.get("datSet", "")
+    data_set = node.data_sets.get(set_name)
     p = address.p if address else {}
-    return GooseControl(
+    return _Common(
         ied=ied.name,
-        cb_ref=f"{ld_name}/{ln_name}$GO${control.name}",
-        dat_set=data_set,
-        go_id=control.attributes.get("appID", ""),
+        cb_ref=f"{name}${constraint}${control.name}",
+        dat_set=f"{name}${set_name}",
         appid=number(p.get("APPID"), 16),
         mac=p.get("MAC-Address", "").upper(),
         vlan_id=number(p.get("VLAN-ID"), 16),
         vlan_priority=number(p.get("VLAN-PRIORITY"), 10, 4),
         conf_rev=number(control.attributes.get("confRev"), 10),
-        min_time_ms=_milliseconds(address.min_time if address else "", MIN_TIME_MS),
-        max_time_ms=_milliseconds(address.max_time if address else "", MAX_TIME_MS),
         ip=p.get("IP"),
         port=number(p.get("IP-UDP-PORT"), 10, UDP_PORT),
         routed=control.routed,
-        members=members,
+        members=tuple(member.reference for member in data_set.members) if data_set else (),
+    )
+
+
+def _goose(ied: Ied, node: LogicalNode, control: ControlBlock, address: Address | None) -> GooseControl:
+    return GooseControl(
+        **_common(ied, node, control, address, "GO"),
+        go_id=control.attributes.get("appID", ""),
+        min_time_ms=_milliseconds(address.min_time if address else "", MIN_TIME_MS),
+        max_time_ms=_milliseconds(address.max_time if address else "", MAX_TIME_MS),
     )
 
 
 def _samples(ied: Ied, node: LogicalNode, control: ControlBlock, address: Address | None) -> SvControl:
-    ld_name, ln_name, data_set, members = _references(ied, node, control)
-    p = address.p if address else {}
     return SvControl(
-        ied=ied.name,
-        cb_ref=f"{ld_name}/{ln_name}$MS${control.name}",
-        dat_set=data_set,
+        **_common(ied, node, control, address, "MS"),
         sv_id=control.attributes.get("smvID", ""),
-        appid=number(p.get("APPID"), 16),
-        mac=p.get("MAC-Address", "").upper(),
-        vlan_id=number(p.get("VLAN-ID"), 16),
-        vlan_priority=number(p.get("VLAN-PRIORITY"), 10, 4),
-        conf_rev=number(control.attributes.get("confRev"), 10),
         smp_rate=number(control.attributes.get("smpRate"), 10),
         smp_mod=control.attributes.get("smpMod", "SmpPerPeriod"),
         no_asdu=number(control.attributes.get("nofASDU"), 10, 1),
-        ip=p.get("IP"),
-        port=number(p.get("IP-UDP-PORT"), 10, UDP_PORT),
-        routed=control.routed,
-        members=members,
     )
 
 

@@ -9,14 +9,16 @@ state      frame (authentic, ours)                                             r
 =========  ==================================================================  ====================  =======
 NEVER      fresh                                                               accepted, new         ALIVE
 any        stNum ahead, t not before the mark's, fresh                         accepted, new         ALIVE
-any        stNum behind, t newer than the mark, fresh, authenticated           accepted, new         ALIVE
-any        stNum same, t newer, sqNum 0 or 1 (restart), fresh, authenticated   accepted, new         ALIVE
-LOST       stNum same, t newer, fresh                                          accepted, new         ALIVE
+any        stNum ahead or behind, later than the mark, fresh, authenticated    accepted, new         ALIVE
+any        stNum same, later, sqNum 0 or 1 (restart), fresh, authenticated     accepted, new         ALIVE
+LOST       stNum same, later, fresh                                            accepted, new         ALIVE
 ALIVE      stNum same, t same, sqNum ahead                                     accepted, repetition  ALIVE
 LOST       stNum same, t same, sqNum ahead, fresh                              accepted, new         ALIVE
-LOST       not authenticated stream: stNum behind, t newer, fresh              accepted, new         ALIVE
+LOST       not authenticated stream: stNum ahead or behind, later, fresh       accepted, new         ALIVE
+RESTORED   as LOST
 any        stNum same, t same, sqNum same                                      duplicate             same
 any        stNum same, t same, sqNum behind                                    out-of-order          same
+RESTORED   stNum same, t same, sqNum same or behind                            replayed              same
 any        stNum same, t different otherwise                                   t-changed             same
 any        otherwise stNum ahead or behind                                     replayed              same
 any        otherwise right but not fresh                                       stale, future         same
@@ -27,6 +29,12 @@ ALIVE      (none for timeAllowedtoLive)                                        L
 plus the time that sqNum repetitions take at most: a state may be old, the frame that tells it may not. It is suspended
 while our clock is not synchronised or the publisher says that its is not (counted as ``age-unchecked``); a frame
 with stNum behind is then not accepted.
+
+*Later*: sent after the mark's t, by the publisher's clock: t, plus what sqNum repetitions take at least, is after it.
+A publisher that restarts is therefore heard at once, or, if its clock came back a little behind the mark, when it has
+repeated its state for that long (and 16 heartbeats, whose pace is not known); what was recorded before its restart was
+sent before it, too, and stays out. A mark from the future (a clock was wrong when it was made) would shut everybody
+out: there age alone decides.
 
 The mark may be restored (:class:`Mark`), so that a restart opens no window for replays. With the simulation mode on
 (LPHD.Sim), simulated frames are accepted, and from the first of them on the real ones are dropped; each kind has its
@@ -53,6 +61,9 @@ T = TypeVar("T")
 _MODULUS = 1 << 32
 _HALF = 1 << 31
 _BAD_CLOCK = codec.CLOCK_FAILURE | codec.CLOCK_NOT_SYNCHRONISED
+_BURST = 16
+"""Repetitions of a new state may come faster than the heartbeat for as many as this (ours: 3); the rest take its time.
+"""
 
 
 class Drop(StrEnum):
@@ -110,6 +121,8 @@ class Mark(NamedTuple):
 
     st_num: int
     t_us: int
+    sq_num: int | None = None
+    """None: not known, any repetition of the state is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +141,14 @@ class _Refused(Exception):  # noqa: N818
 
 
 class _Sequence:
-    """Mark of one sequence; ``sq`` None: restored, sqNum unknown."""
+    """Mark of one sequence. ``t`` is the present state's; who is later than ``floor`` may begin a new sequence."""
 
-    __slots__ = ("alive", "known", "sq", "st", "t")
+    __slots__ = ("alive", "floor", "known", "restored", "sq", "st", "t")
 
     def __init__(self, mark: Mark | None = None) -> None:
-        self.known = mark is not None
-        self.st, self.t = mark if mark is not None else (0, 0)
-        self.sq: int | None = None
+        self.known = self.restored = mark is not None
+        self.st, self.t, self.sq = mark if mark is not None else Mark(0, 0)
+        self.floor = self.t
         self.alive = False
 
 
@@ -165,7 +178,7 @@ class Subscriber(Generic[T]):
         self._policy = policy or Policy()
         self._profile = profile
         self._address = b"" if stream.routed else stream.destination
-        self._repetition_us = stream.max_ms * 1020
+        self._heartbeat_us = stream.max_ms * 1000
         self._real = _Sequence(mark)
         self._simulated = _Sequence()
         self._message: T | None = None
@@ -175,7 +188,8 @@ class Subscriber(Generic[T]):
     @property
     def mark(self) -> Mark | None:
         """What to keep over restarts."""
-        return Mark(self._real.st, self._real.t) if self._real.known else None
+        real = self._real
+        return Mark(real.st, real.floor, real.sq) if real.known else None
 
     @property
     def layout(self) -> Layout:
@@ -231,6 +245,10 @@ class Subscriber(Generic[T]):
             message = self.data_set.from_values(values)
         # Nothing can fail any more: the frame counts.
         sequence.known = sequence.alive = True
+        sequence.restored = False
+        if new:
+            # Below the floor: its clock came back behind, but all that it tells from now on is later than this frame.
+            sequence.floor = head.t_us if head.t_us >= sequence.floor else self._sent(head)
         sequence.st, sequence.sq, sequence.t = head.st_num, head.sq_num, head.t_us
         self._message = message
         self._last_us = now
@@ -304,28 +322,26 @@ class Subscriber(Generic[T]):
             self._fresh(head, now)
             return True
         ahead = (head.st_num - mark.st) % _MODULUS
-        newer = head.t_us > mark.t
-        may_restart = self._keys is not None or not mark.alive
+        if ahead == 0 and head.t_us == mark.t:
+            return self._repetition(mark, head, now)
+        from_future = self.time_good and mark.floor - now > self._policy.future_us
+        later = from_future or self._sent(head) > mark.floor
+        restart = later and (self._keys is not None or not mark.alive)
         if ahead == 0:
-            if head.t_us == mark.t:
-                return self._repetition(mark, head, now)
-            if not (newer and may_restart and (head.sq_num <= 1 or not mark.alive)):
-                raise _Refused(Drop.T_CHANGED if newer else Drop.REPLAYED)
+            if not (restart and (head.sq_num <= 1 or not mark.alive)):
+                raise _Refused(Drop.T_CHANGED if later else Drop.REPLAYED)
             self._fresh(head, now)
-        elif ahead < _HALF:
-            if head.t_us < mark.t:
-                raise _Refused(Drop.REPLAYED)
+        elif ahead < _HALF and head.t_us >= mark.floor:
             self._fresh(head, now)
-        else:
-            if not (newer and may_restart):
-                raise _Refused(Drop.REPLAYED)
-            if not self._fresh(head, now):
-                raise _Refused(Drop.REPLAYED)
+        elif not (restart and self._fresh(head, now)):
+            raise _Refused(Drop.REPLAYED)
         return True
 
     def _repetition(self, mark: _Sequence, head: Head, now: int) -> bool:
         if mark.sq is not None:
             ahead = (head.sq_num - mark.sq) % _MODULUS
+            if mark.restored and (ahead == 0 or ahead >= _HALF):
+                raise _Refused(Drop.REPLAYED)
             if ahead == 0:
                 raise _Refused(Drop.DUPLICATE)
             if ahead >= _HALF:
@@ -335,6 +351,10 @@ class Subscriber(Generic[T]):
         self._fresh(head, now)
         return True
 
+    def _sent(self, head: Head) -> int:
+        """When it was sent at the earliest, by its publisher's clock."""
+        return head.t_us + max(0, head.sq_num - _BURST) * self._heartbeat_us * 98 // 100
+
     def _fresh(self, head: Head, now: int) -> bool:
         """False if the age could not be checked; refuses what is too old or from the future."""
         if not self.time_good or head.t_quality & _BAD_CLOCK:
@@ -342,7 +362,7 @@ class Subscriber(Generic[T]):
             return False
         if head.t_us - now > self._policy.future_us:
             raise _Refused(Drop.FUTURE)
-        repetition_us = self._repetition_us or head.ttl_ms * 1000
+        repetition_us = (self._heartbeat_us or head.ttl_ms * 1000) * 102 // 100
         if now - head.t_us - head.sq_num * repetition_us > self._policy.max_age_us:
             raise _Refused(Drop.STALE)
         return True

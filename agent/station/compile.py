@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.config import Layout
 from agent.goose.dataset import DataSet, command_data_set, report_data_set, status_data_set
+from agent.goose.described import misfits, stream_of
 from agent.goose.stream import Stream
 from agent.station import plain
 from agent.station.config import AgentConfig, KeyConfig, LinkConfig, PeerName, PeerStream, SvConfig
@@ -62,6 +63,12 @@ def agent_config(options: Options) -> AgentConfig:
     config = _Compiler(options, scheme, ied).compile(keys)
     body = json.dumps(plain.dump(config), sort_keys=True).encode()
     return plain.load(AgentConfig, {**plain.dump(config), "digest": hashlib.sha256(body).hexdigest()})
+
+
+def layout_of(control: SvControl, frequency_hz: float) -> Layout | None:
+    """How the core reads this stream; None if it cannot."""
+    wanted = (round(control.samples_per_second(frequency_hz)), control.no_asdu, round(frequency_hz))
+    return next((layout for layout in Layout if (layout.rate, layout.asdus, layout.frequency) == wanted), None)
 
 
 class _Compiler:
@@ -129,27 +136,8 @@ class _Compiler:
             return None
 
     def _stream(self, control: GooseControl, data_set: DataSet[Any]) -> Stream:
-        if control.members != data_set.references:
-            self.wrong.append(f"{control.cb_ref}: its data set is not {data_set.name} of this scheme")
-        group = (control.ip or "") if self.options.udp else ""
-        if self.options.udp and not group:
-            self.wrong.append(f"{control.cb_ref}: no multicast group (IP) for R-GOOSE")
-        if not self.options.udp and not control.mac:
-            self.wrong.append(f"{control.cb_ref}: no MAC address")
-        return Stream(
-            gocb_ref=control.cb_ref,
-            dat_set=control.dat_set,
-            go_id=control.go_id,
-            appid=control.appid,
-            conf_rev=control.conf_rev,
-            b_types=data_set.b_types,
-            mac=control.mac,
-            vlan=(control.vlan_id, control.vlan_priority),
-            min_ms=control.min_time_ms,
-            max_ms=control.max_time_ms,
-            group=group,
-            port=self.options.udp_port,
-        )
+        self.wrong += misfits(control, data_set, self.options.udp)
+        return stream_of(control, data_set, self.options.udp, self.options.udp_port)
 
     def _sv(self) -> SvConfig | None:
         unit = self.device.merging_unit
@@ -159,7 +147,7 @@ class _Compiler:
         if control is None:
             self.wrong.append(f"{self.ied.name} does not subscribe to the samples of {unit}")
             return None
-        layout = self._layout(control)
+        layout = layout_of(control, self.scheme.feeder.frequency_hz)
         if layout is None:
             rate = control.samples_per_second(self.scheme.feeder.frequency_hz)
             self.wrong.append(f"{control.cb_ref}: {rate:g} samples/s with {control.no_asdu} ASDUs is not supported")
@@ -168,11 +156,3 @@ class _Compiler:
         if self.options.udp and not group:
             self.wrong.append(f"{control.cb_ref}: no multicast group (IP) for R-SV")
         return SvConfig(control.sv_id, control.appid, control.mac, layout.name, control.conf_rev, group)
-
-    def _layout(self, control: SvControl) -> Layout | None:
-        frequency = self.scheme.feeder.frequency_hz
-        rate = control.samples_per_second(frequency)
-        for layout in Layout:
-            if (layout.rate, layout.asdus, layout.frequency) == (round(rate), control.no_asdu, round(frequency)):
-                return layout
-        return None

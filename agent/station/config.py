@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agent.goose.stream import Stream
+from agent.goose.subscriber import Mark
 from agent.logic.messages import LockRecord
 from agent.station import plain
 from scl.topology import Feeder
@@ -96,6 +97,8 @@ class Start:
     unreadable: bool
     numbers: dict[str, int]
     """First stNum by control block name."""
+    marks: dict[str, Mark]
+    """How far each stream had come, by control block reference."""
     time_good: bool
 
     @classmethod

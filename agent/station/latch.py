@@ -7,14 +7,11 @@ must look at it and release it. A full disk leaves the old file in place and is 
 
 from __future__ import annotations
 
-import json
-import os
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.logic.messages import LockRecord
-from agent.station import plain
+from agent.station import durable, plain
 
 NAME = "latch.json"
 VERSION = 1
@@ -30,25 +27,13 @@ class Restored(NamedTuple):
 
 
 def encode(record: LockRecord) -> bytes:
-    """The file's content: the record and the CRC-32 of its canonical form."""
-    body = plain.dump(record)
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
-    return json.dumps({"version": VERSION, "record": body, "crc32": zlib.crc32(canonical)}, indent=1).encode() + b"\n"
+    """The file's content."""
+    return durable.seal(VERSION, plain.dump(record))
 
 
 def decode(data: bytes) -> LockRecord:
     """The record in a file's content; ValueError says what is wrong with it."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise ValueError("not a latch file of this version")
-    body = document.get("record")
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
-    if document.get("crc32") != zlib.crc32(canonical):
-        raise ValueError("checksum does not match")
-    record = plain.load(LockRecord, body)
+    record = plain.load(LockRecord, durable.unseal(VERSION, data))
     if min(record.claim_number, record.claim_zones, record.request_number) < 0:
         raise ValueError("a negative number")
     return record
@@ -59,7 +44,6 @@ class LatchFile:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
-        self._temporary = directory / f".{NAME}.new"
 
     def read(self) -> Restored:
         """What a starting agent must take over."""
@@ -76,22 +60,8 @@ class LatchFile:
 
     def write(self, record: LockRecord) -> str:
         """Make the record durable. Returns "" when it is on disk, else why not; the former file then still stands."""
-        data = encode(record)
         try:
-            descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            self._temporary.rename(self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            durable.replace(self.path, encode(record))
         except OSError as error:
             return f"{self.path}: {error.strerror or error}"
         return ""

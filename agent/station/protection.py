@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent.goose.subscriber import Mark
 from agent.logic.messages import (
     BreakerCommand,
     Command,
@@ -75,6 +76,7 @@ class Wire(Protocol):
     def deadline(self) -> int | None: ...
     def time_quality(self, good: bool) -> None: ...
     def numbers(self) -> dict[str, int]: ...
+    def marks(self) -> dict[str, Mark]: ...
     def counters(self) -> dict[str, int]: ...
 
 
@@ -184,6 +186,8 @@ class Loop:
                 self._finish()
                 return BROKEN
         self.event("stopped", clock(), ())
+        self._snapshot_taken = 0
+        self._show(clock())
         self._finish()
         return 0
 
@@ -297,7 +301,7 @@ class Loop:
         peers = tuple(Peer(device, fresh, report) for device, (report, fresh) in sorted(engine.peers.items()))
         snapshot = Snapshot(
             now, engine.report, engine.measurement, engine.status, engine.breaker_fresh, engine.order,
-            due or 0, peers, self._wire.numbers(), counters, self._limits,
+            due or 0, peers, self._wire.numbers(), counters, self._limits, self._wire.marks(),
         )  # fmt: skip
         self._segment.write_snapshot(snapshot.encode())
 
@@ -417,7 +421,7 @@ def run(document: dict[str, Any]) -> int:
     if lock(Path(start.agent.state_dir), "protection", wait_s=1.0) is None:
         print("another protection process runs in this state directory", file=sys.stderr)
         return 75
-    wire = StationWire(start.agent, start.numbers)
+    wire = StationWire(start.agent, start.numbers, marks=start.marks)
     core = sampled.core(start.agent)
     new_brain = config.brain_maker(start.agent)
     rehearse(start.agent, clock())

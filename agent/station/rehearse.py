@@ -28,7 +28,7 @@ from agent.station.config import AgentConfig, brain_maker
 from agent.station.engine import Details, Engine
 from agent.station.wire import StationWire, key_of
 
-ROUNDS = 32
+ROUNDS = 16
 """Specialisation begins after eight passes, and a round takes one way of four; it costs some milliseconds."""
 READY_US = 700_000
 LOAD_KW = 100.0

@@ -18,10 +18,11 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Final
 
-MAGIC: Final = 0x666C697372_0001
+MAGIC: Final = 0x666C697372_0002
 SNAPSHOT_AT: Final = 64
-SNAPSHOT_SIZE: Final = 16 * 1024 - SNAPSHOT_AT
-RING_AT: Final = 16 * 1024
+RING_AT: Final = 64 * 1024
+SNAPSHOT_SIZE: Final = RING_AT - SNAPSHOT_AT
+"""A hundred peers, and the marks of their streams."""
 RING_SIZE: Final = 256 * 1024
 SAMPLES_AT: Final = RING_AT + RING_SIZE
 SAMPLES_SIZE: Final = 1024 * 1024

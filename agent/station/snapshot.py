@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from agent.goose.subscriber import Mark
 from agent.logic.messages import BreakerCommand, BreakerStatus, Measurement, Report
 from agent.station import plain
 
@@ -36,6 +37,8 @@ class Snapshot(NamedTuple):
     """Frames received, accepted, dropped by cause; timer lateness; of this process and its core."""
     limits: tuple[str, ...]
     """What the operating system did not allow."""
+    marks: dict[str, Mark]
+    """How far each stream that is heard has come, by control block reference."""
 
     def encode(self) -> bytes:
         """For the shared memory."""

@@ -1,8 +1,8 @@
 """The station process: supervises the protection process and does for it everything that may take time.
 
-Writes the latch, the event log and fault records; watches the clock; serves MMS (when an address was named) and the
-local door; keeps the reserve of GOOSE state numbers. One thread, one selector. SIGTERM and SIGINT end both processes;
-if this process dies otherwise, protection runs on and the next station process attaches to it.
+Writes the event log, fault records and what is remembered over restarts; watches the clock; serves MMS (when an address
+was named) and the local door. One thread, one selector. SIGTERM and SIGINT end both processes; if this process dies
+otherwise, protection runs on and the next station process attaches to it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from agent.logic.messages import BreakerStatus, CommandKind, CommandResult, LockRecord, Refusal, Report
 from agent.mms.model import IedState
 from agent.station import channel, local, plain, snapshot
+from agent.station.alarms import Alarms
 from agent.station.eventlog import EventLog
-from agent.station.latch import LatchFile, Restored
-from agent.station.numbers import NumberReserve
+from agent.station.memory import Memory
 from agent.station.orders import Orders
 from agent.station.recorder import SAMPLE_SIZE, Recorder
 from agent.station.snapshot import describe
@@ -31,13 +31,12 @@ from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor
 from agent.time.clock import TimeSource, TimeState, TimeWatch, both_clocks_us, now_us
 
 if TYPE_CHECKING:
-    from agent.mms.server import MmsServer
+    from agent.station.face import Face
 
 TICK_S = 0.25
 LINK_GRACE_S = 0.5
 NICE = -10
-MMS_IDLE_S = 0.05
-MMS_BUSY_S = 0.01
+STOP_S = 3.0
 HANG_US = 2_000_000
 """A snapshot older than this: the protection process hangs."""
 RECORD_SAMPLES = 14_000
@@ -72,19 +71,17 @@ class Station:
         self._say = say
         directory = settings.directory
         self._log = EventLog(directory, settings.device)
-        self._latch = LatchFile(directory)
-        self._numbers = NumberReserve(directory)
+        self._alarms = Alarms(self._log, say)
+        self._memory = Memory(directory, self._alarms)
         self._recorder = Recorder(directory / "records", settings.station_name, settings.device, settings.frequency_hz)
         self._time_watch = TimeWatch(settings.time_source)
         self._time = self._check_time()
         self._supervisor = Supervisor(directory, settings.digest, self._document, settings.module)
         self._selector = selectors.DefaultSelector()
         self._door = local.Door(directory, self._request)
-        self._alarms: dict[str, str] = {}
         self._orders = Orders(self._tell)
         self._snapshot: snapshot.Snapshot | None = None
-        self._mms: MmsServer | None = None
-        self._mms_at = 0.0
+        self._mms: Face | None = None
         self._tick_at = 0.0
         self._started = time.monotonic()
         self._running = True
@@ -136,20 +133,14 @@ class Station:
         self._log.append("protection_" + how.partition(" ")[0], now_us(), {"pid": attachment.pid})
         self._say(f"{self._settings.ied}: {how} protection process {attachment.pid}")
         self._tell({"t": "time", "good": self._time.good})
-        self._alarms.pop("protection", None)
+        self._alarms.end("protection")
         self._on_bell()
 
     def _document(self) -> dict[str, Any]:
-        """The start document: configuration, latch, state numbers, time quality, all as they are now."""
-        restored = self._latch.read()
-        self._note_latch(restored)
-        return self._settings.document(restored.record, restored.unreadable, self._numbers.next(), self._time.good)
-
-    def _note_latch(self, restored: Restored) -> None:
-        if restored.unreadable:
-            self._alarms["latch"] = restored.unreadable
-            self._log.append("latch_unreadable", now_us(), {"why": restored.unreadable, "alarm": True})
-            self._say(f"alarm: latch unreadable, starts locked out: {restored.unreadable}")
+        """The start document: configuration, what is remembered, time quality, all as they are now."""
+        record, unreadable, numbers, marks = self._memory.start()
+        document = self._settings.document(record, unreadable, numbers, self._time.good)
+        return {**document, "marks": plain.dump(marks)}
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._running = False
@@ -159,6 +150,14 @@ class Station:
             os.read(self._wake_read, 64)
 
     def _end(self) -> None:
+        attachment = self._supervisor.attachment
+        if attachment is not None:
+            # Its last words count: a latch on its way, the events of the stop, the marks.
+            self._tell({"t": "stop"})
+            self._serve_until(attachment.end, STOP_S)
+            self._on_bell()
+            self._follow()
+        self._memory.close(time.monotonic())
         self._supervisor.stop()
         self._log.append("station_stopped", now_us(), {})
         if self._mms is not None:
@@ -172,7 +171,7 @@ class Station:
         now = time.monotonic()
         wake = self._tick_at
         if self._mms is not None:
-            wake = min(wake, self._mms_at)
+            wake = min(wake, self._mms.due)
         if self._supervisor.attachment is None:
             wake = min(wake, self._supervisor.retry_at)
         for key, _mask in self._selector.select(max(0.0, wake - now)):
@@ -186,19 +185,22 @@ class Station:
         if now >= self._tick_at:
             self._tick_at = now + TICK_S
             self._tick(now)
-        if self._mms is not None and now >= self._mms_at:
-            self._serve_mms(now)
+        if self._mms is not None and now >= self._mms.due:
+            self._mms.serve(self._shown(), now)
 
     def _tick(self, now: float) -> None:
         self._time_changed(self._check_time())
         self._on_bell()
         self._orders.expire()
-        snap = self._read_snapshot()
-        if snap is not None:
-            self._numbers.keep(snap.numbers)
+        self._follow()
         due = self._recorder.due_us
         if due is not None and now_us() >= due:
             self._tell({"t": "samples", "count": RECORD_SAMPLES})
+
+    def _follow(self) -> None:
+        snap = self._read_snapshot()
+        if snap is not None:
+            self._memory.follow(snap, time.monotonic())
 
     def _check_time(self) -> TimeState:
         return self._time_watch.check(*both_clocks_us())
@@ -217,14 +219,14 @@ class Station:
         try:
             snap = snapshot.decode(data)
         except ValueError as error:
-            self._alarms["snapshot"] = str(error)
+            self._alarms.stand("snapshot", str(error))
             return None
         hangs = now_us() - snap.t_us > HANG_US and time.monotonic() - self._started > 2.0
         if hangs and "hangs" not in self._alarms:
-            self._alarms["hangs"] = "the protection process does not move"
+            self._alarms.stand("hangs", "the protection process does not move")
             self._log.append("protection_hangs", now_us(), {"alarm": True})
         elif not hangs:
-            self._alarms.pop("hangs", None)
+            self._alarms.end("hangs")
         self._snapshot = snap
         return snap
 
@@ -252,15 +254,15 @@ class Station:
         self._log.append(name, t_us, details)
         self._recorder.event(name, t_us)
         if name in ("brain_failed", "shell_error", "not_latched"):
-            self._alarms[name] = str(details.get("error", details.get("why", name)))
+            self._alarms.stand(name, str(details.get("error", details.get("why", name))))
         elif name in ("latched", "released"):
-            self._alarms.pop("not_latched", None)
+            self._alarms.end("not_latched")
         if self._log.problem:
             if "eventlog" not in self._alarms:
                 self._say(f"alarm: event log: {self._log.problem}")
-            self._alarms["eventlog"] = self._log.problem
+            self._alarms.stand("eventlog", self._log.problem)
         else:
-            self._alarms.pop("eventlog", None)
+            self._alarms.end("eventlog")
 
     def _on_link(self) -> None:
         attachment = self._supervisor.attachment
@@ -277,7 +279,7 @@ class Station:
             return
         match message.get("t"):
             case "latch":
-                self._write_latch(message)
+                self._tell({"t": "latched", "serial": message["serial"], "ok": self._memory.latch(message)})
             case "result":
                 self._orders.answered(
                     CommandResult(
@@ -287,22 +289,11 @@ class Station:
             case "samples":
                 self._write_record(attachment.segment.read_samples(int(message["size"])))
 
-    def _write_latch(self, message: dict[str, Any]) -> None:
-        record = plain.load(LockRecord, message["record"])
-        why = self._latch.write(record)
-        self._tell({"t": "latched", "serial": message["serial"], "ok": not why})
-        if why:
-            self._alarms["latch"] = why
-            self._say(f"alarm: lock-out is not on disk: {why}")
-            self._log.append("latch_failed", now_us(), {"why": why, "alarm": True})
-        else:
-            self._alarms.pop("latch", None)
-
     def _write_record(self, block: bytes) -> None:
         try:
             path = self._recorder.write(block)
         except OSError as error:
-            self._alarms["recorder"] = f"fault record: {error.strerror or error}"
+            self._alarms.stand("recorder", f"fault record: {error.strerror or error}")
             return
         if path is not None:
             self._log.append("record_written", now_us(), {"file": path.name, "samples": len(block) // SAMPLE_SIZE})
@@ -312,9 +303,10 @@ class Station:
         if attachment is None:
             return
         self._on_bell()
+        self._follow()
         self._detach()
         pause = self._supervisor.lost()
-        self._alarms["protection"] = "the protection process has ended"
+        self._alarms.stand("protection", "the protection process has ended")
         status = self._supervisor.exit_status()
         self._log.append("protection_ended", now_us(), {"status": status, "alarm": True, "restart_in_s": pause})
         self._say(f"alarm: protection process {attachment.pid} has ended (status {status}), next start in {pause} s")
@@ -327,6 +319,17 @@ class Station:
             self._log.append("start_failed", now_us(), {"why": str(error), "restart_in_s": pause})
             return
         self._attached("attached to" if found else "restarted")
+
+    def _serve_until(self, end: int, seconds: float) -> None:
+        """Go on serving the protection process until it has ended."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            ready = [key for key, _mask in self._selector.select(left)]
+            for key in ready:
+                if key.fd != end:
+                    key.data()
+            if [key.fd for key in ready] == [end]:
+                return  # and nothing of it is left to be read
 
     def _detach(self) -> None:
         """Let go of the protection process, dead or alive."""
@@ -367,7 +370,7 @@ class Station:
             "restarts": self._supervisor.restarts,
             "time": {"good": self._time.good, "why": self._time.why},
             "mms": None if self._mms is None else self._mms.connections,
-            "alarms": dict(self._alarms),
+            "alarms": self._alarms.show(),
         }
         if snap is not None:
             state.update(describe(snap, self._settings.peer_names))
@@ -376,48 +379,23 @@ class Station:
     # --- MMS ---------------------------------------------------------------------------------------------------------
 
     def _open_mms(self) -> None:
-        if self._settings.mms_plain is None:
+        settings = self._settings
+        if settings.mms_plain is None:
             return
-        from agent.mms.server import MmsServer, quiet_library
+        from agent.station.face import Face
 
-        address, port = self._settings.mms_plain
-        quiet_library()
-        server = MmsServer(
-            self._settings.ied,
-            self._settings.logical_device,
-            self._settings.switch,
-            lambda kind, origin: self._orders.submit(kind, origin, False),
-            self._orders.take,
-        )
-        try:
-            server.listen(address, port)
-        except OSError as error:
-            self._alarms["mms"] = str(error)
-            self._log.append("mms_failed", now_us(), {"why": str(error), "alarm": True})
-            self._say(f"alarm: {error}")
-            server.close()
-            return
-        self._log.append("mms_listening", now_us(), {"address": address, "port": port, "secured": False})
-        self._say(f"MMS on {address}:{port} without authentication: for laboratories only")
-        self._mms = server
+        face = Face(settings.ied, settings.logical_device, settings.switch, self._orders, self._log, self._say)
+        if face.listen(settings.mms_plain, self._alarms):
+            self._mms = face
 
-    def _serve_mms(self, now: float) -> None:
-        assert self._mms is not None
-        snap = self._read_snapshot()
-        alive = self._supervisor.attachment is not None and "hangs" not in self._alarms
-        shown = snap or self._snapshot
-        self._mms.update(
-            IedState(
-                Report() if shown is None else shown.report,
-                BreakerStatus() if shown is None else shown.breaker,
-                shown is not None and shown.breaker_fresh,
-                self._time.good,
-                alive,
-                bool(self._alarms),
-            ),
-            now_us(),
+    def _shown(self) -> IedState:
+        """What a client sees; the last known while the protection process is away."""
+        shown = self._read_snapshot() or self._snapshot
+        return IedState(
+            Report() if shown is None else shown.report,
+            BreakerStatus() if shown is None else shown.breaker,
+            shown is not None and shown.breaker_fresh,
+            self._time.good,
+            self._supervisor.attachment is not None and "hangs" not in self._alarms,
+            bool(self._alarms),
         )
-        self._mms.poll()
-        while self._mms.failures:
-            self._log.append("mms_error", now_us(), {"error": self._mms.failures.pop()})
-        self._mms_at = now + (MMS_BUSY_S if self._mms.connections else MMS_IDLE_S)

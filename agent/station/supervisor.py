@@ -26,7 +26,7 @@ from agent.station.shared import Segment, SharedMemoryError
 
 MODULE = "agent.station.protection"
 ERRORS = "protection.err"
-START_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
 BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_S = 30.0
 """After running this long a crash counts as the first again."""

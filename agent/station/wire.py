@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from agent.goose.dataset import command_data_set, report_data_set, status_data_set
@@ -11,7 +12,7 @@ from agent.goose.endpoint import Endpoint, link_spec
 from agent.goose.inbox import Inbox
 from agent.goose.link import Link, open_link
 from agent.goose.publisher import Publisher
-from agent.goose.subscriber import Accepted, Subscriber
+from agent.goose.subscriber import Accepted, Mark, Subscriber
 from agent.logic.grid import Grid
 from agent.logic.messages import BreakerCommand, Report
 from agent.security.frames import Algorithm, Key
@@ -36,8 +37,15 @@ def key_of(config: KeyConfig) -> Key:
 class StationWire:
     """See the module. Nothing here raises because of what a peer sends."""
 
-    def __init__(self, agent: AgentConfig, numbers: dict[str, int], link: Link | None = None) -> None:
-        """``numbers``: first stNum by control block name. ``link``: instead of the configured one (tests)."""
+    def __init__(
+        self,
+        agent: AgentConfig,
+        numbers: dict[str, int],
+        link: Link | None = None,
+        marks: Mapping[str, Mark] = MappingProxyType({}),
+    ) -> None:
+        """``numbers``: first stNum by control block name. ``link``: instead of the configured one (tests).
+        ``marks``: how far each stream had come, by control block reference."""
         keys = tuple(key_of(key) for key in agent.keys)
         self._inbox: Inbox | None = None
         self._relaxed = False
@@ -59,12 +67,13 @@ class StationWire:
         """Device index, or BREAKER, by the subscriber's identity."""
         subscribers: list[Subscriber[Any]] = []
         for peer in agent.reports_in:
-            subscribers.append(Subscriber(peer.stream, reports, keys))
+            subscribers.append(Subscriber(peer.stream, reports, keys, mark=marks.get(peer.stream.gocb_ref)))
             self._device[id(subscribers[-1])] = peer.device
         near = Grid.of(feeder).near2[agent.device]
         told = frozenset(member.field for member in reports.members) - MEASURED
         urgent = {number: told if near >> peer.device & 1 else ASKED for number, peer in enumerate(agent.reports_in)}
-        subscribers.append(Subscriber(agent.status_in, status_data_set(), keys))
+        mark = marks.get(agent.status_in.gocb_ref)
+        subscribers.append(Subscriber(agent.status_in, status_data_set(), keys, mark=mark))
         self._device[id(subscribers[-1])] = BREAKER
         self._endpoint = Endpoint(link, (self._orders, self._reports), subscribers, urgent)
 
@@ -139,6 +148,11 @@ class StationWire:
     def numbers(self) -> dict[str, int]:
         """Last stNum of each control block."""
         return {"gcbFlisr": self._reports.st_num, "gcbOper": self._orders.st_num}
+
+    def marks(self) -> dict[str, Mark]:
+        """How far each stream that was ever heard has come, by control block reference."""
+        found = {subscriber.stream.gocb_ref: subscriber.mark for subscriber in self._endpoint.subscribers}
+        return {reference: mark for reference, mark in found.items() if mark is not None}
 
     def counters(self) -> dict[str, int]:
         """Frames sent, accepted, and dropped by cause."""

@@ -140,12 +140,24 @@ def verdict_table(verdict: Verdict) -> Group:
         value = verdict.ms.get(key)
         extra = power[row] if row < len(power) else ("", "")
         moments.add_row(label, "–" if value is None else f"{value:9.1f} ms", extra[0], extra[1])
+    went = _where_it_went(verdict)
     checks = Table(show_header=False, box=None, padding=(0, 2))
     for held in [*verdict.invariants, *verdict.checks]:
         mark = Text("held" if held.held else "BROKEN", style="green" if held.held else "bold red")
         checks.add_row(held.name, mark, Text(held.why, overflow="fold"))
-    parts: list[Text | Table] = [head, moments, checks]
+    parts: list[Text | Table] = [head, moments, *([Text(went)] if went else []), checks]
     if verdict.problem:
         parts.append(Text(verdict.problem, style="red"))
     parts.append(Text(f"run folder: {verdict.run_dir}"))
     return Group(*parts)
+
+
+def _where_it_went(verdict: Verdict) -> str:
+    """One line: the parts of the last breaker's trip, and for which fault."""
+    if not verdict.split:
+        return ""
+    last = verdict.split[-1]
+    parts = (("filter", "filter_ms"), ("answers", "wait_ms"), ("decision and wire", "decision_and_wire_ms"))
+    told = ", ".join(f"{name} {last[key]:.1f} ms" for name, key in parts)
+    times = "" if verdict.multiple is None else f"; {verdict.multiple:.1f} x pick-up"
+    return f"  trip of {last['device']}: {told}{times}"

@@ -140,22 +140,51 @@ def _timeline(course: Course) -> str:
     return f"<h2>Timeline</h2><table>{head}{''.join(rows)}</table>"
 
 
+SPLIT = (
+    ("filter_ms", "filter"), ("merging_unit_ms", "of it merging unit"), ("wait_ms", "answers"),
+    ("spread_ms", "of it spread"), ("answer_ms", "neighbour"), ("transfer_ms", "transfer"),
+    ("decision_and_wire_ms", "decision and wire"), ("claim_transfer_ms", "of it the claim's way"),
+)  # fmt: skip
+"""Columns of the table of trips."""
+
+
 def _split(verdict: Verdict) -> str:
-    """Parts of the trip, of the switches' opening and of the restoration."""
-    rows: list[tuple[str, float | None]] = [(f"trip: {k.replace('_', ' ')}", v) for k, v in verdict.split_ms.items()]
-    rows += [
+    """Each breaker's trip, what that says of the wait for answers, the switches, the restoration."""
+    heads = "".join(f"<th>{text}</th>" for _, text in SPLIT)
+    trips = "".join(
+        f"<tr><td>{escape(row['device'])}</td><td>{escape(row['found_by'])}</td>"
+        f"<td class=n>{_moment(row['trip_ms'])}</td>"
+        + "".join(f"<td class=n>{_moment(row[key])}</td>" for key, _ in SPLIT)
+        + "</tr>"
+        for row in verdict.split
+    )
+    table = f"<table><tr><th>trip of</th><th>found by</th><th>on the wire</th>{heads}</tr>{trips}</table>"
+    rows: list[tuple[str, float | None]] = [
         (f"{entry['device']}: confirmed zero current to order", entry["zero_to_order_ms"]) for entry in verdict.switches
     ]
     device = verdict.restoration.get("device")
     rows += [
-        (f"restored by {device}: {k.removesuffix('_ms').replace('_', ' ')}", v)
-        for k, v in verdict.restoration.items()
-        if k != "device"
+        (f"restored by {device}: {key.removesuffix('_ms').replace('_', ' ')}", value)
+        for key, value in verdict.restoration.items()
+        if key.endswith("_ms")
     ]
     cells = "".join(f"<tr><td>{escape(name)}</td><td class=n>{_moment(value)}</td></tr>" for name, value in rows)
+    return f"{table if trips else ''}{_told_of_wait(verdict)}<table>{cells}</table>"
+
+
+def _told_of_wait(verdict: Verdict) -> str:
+    """Two sentences: for which fault these figures are, and which wait for answers they ask for."""
+    told = []
     if verdict.multiple is not None:
-        cells += f"<tr><td>fault current, of the pick-up</td><td class=n>{verdict.multiple:.1f} ×</td></tr>"
-    return cells
+        told.append(f"Fault current: {verdict.multiple:.1f} × the phase pick-up of the device that found the fault.")
+    wait = verdict.answer_wait
+    if wait:
+        told.append(
+            f"Longest wait for an answer that these figures ask for: spread {wait['spread_ms']:.1f}, two transfers of "
+            f"{wait['transfer_ms']:.1f} (the longest measured), one retransmission {wait['retransmission_ms']:.1f}: "
+            f"{wait['derived_ms']:.1f} ms; set {wait['set_ms']:.1f} ms."
+        )
+    return f'<p class="small">{" ".join(told)}</p>' if told else ""
 
 
 def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
@@ -191,7 +220,7 @@ def page(verdict: Verdict, course: Course, records: Sequence[Record]) -> str:
 <p class="verdict {mark}">{word}</p>{problem}
 <p class="small">Transport {verdict.transport}, seed {verdict.seed}. Times are from the first happening.</p>
 <table>{moments}</table>
-<details><summary>Where the milliseconds went</summary><table>{split}</table></details>
+<details><summary>Where the milliseconds went</summary>{split}</details>
 <h2>Power and customers</h2><table>{power}</table><p class="small">{zones}</p>
 <h2>Invariants and end state</h2><table>{checks}</table>
 {_diagrams(course.feeder, course, verdict)}

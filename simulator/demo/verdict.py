@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from simulator.demo import split
 from simulator.demo.course import Course
+from simulator.demo.heard import Heard, listen, packets
 from simulator.demo.judge import Held, Judge
 from simulator.demo.scenario import Scenario
 
+CAPTURE = "frames.pcap"
 LATE_MS = 30.0
 """Waves that begin later than this are not what the feeder would have done."""
 
@@ -28,8 +31,11 @@ class Verdict:
     checks: list[Held] = field(default_factory=list)
     ms: dict[str, float | None] = field(default_factory=dict)
     split_ms: dict[str, float] = field(default_factory=dict)
+    split: list[dict[str, Any]] = field(default_factory=list)
+    """Parts of each breaker's trip; the last one's are those of ``trip_goose``."""
+    answer_wait: dict[str, float] = field(default_factory=dict)
     multiple: float | None = None
-    """Fault current at the device that found the fault, of its pick-up."""
+    """Fault current at the device that found the fault, of its phase pick-up."""
     switches: list[dict[str, Any]] = field(default_factory=list)
     restoration: dict[str, Any] = field(default_factory=dict)
     trips: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +58,8 @@ class Verdict:
             "checks": [{"name": h.name, "held": h.held, "why": h.why} for h in self.checks],
             "ms": self.ms,
             "split_ms": self.split_ms,
+            "split": self.split,
+            "answer_wait": self.answer_wait,
             "multiple": self.multiple,
             "switches": self.switches,
             "restoration": self.restoration,
@@ -94,10 +102,7 @@ def judge(
         "lockout": course.ms(course.lockout_us()),
         "restored": course.ms(course.restored_us()),
     }
-    verdict.split_ms = split.trip_split(course)
-    verdict.multiple = split.multiple(course)
-    verdict.switches = split.switches(course)
-    verdict.restoration = split.restoration(course)
+    _where_the_time_went(verdict, course)
     verdict.trips = [{"device": t.device, "ms": course.ms(t.t_us)} for t in course.trips]
     lost = course.lost_zones()
     dark = course.dark()
@@ -121,6 +126,18 @@ def judge(
     verdict.zones = [{"name": z.name, "state": _state(z.name, course, lost, dark)} for z in course.feeder.zones]
     verdict.passed = all(h.held for h in [*verdict.invariants, *verdict.checks])
     return verdict
+
+
+def _where_the_time_went(verdict: Verdict, course: Course) -> None:
+    """The parts of the moments, with the frames that the run folder holds."""
+    capture = Path(verdict.run_dir) / CAPTURE
+    heard = listen(packets(capture), course.feeder, course.inception_us) if capture.is_file() else Heard()
+    verdict.split_ms = split.trip_split(course)
+    verdict.split = split.breakers(course, heard)
+    verdict.answer_wait = split.answer_wait(heard, verdict.split)
+    verdict.multiple = split.multiple(course)
+    verdict.switches = split.switches(course)
+    verdict.restoration = split.restoration(course, heard)
 
 
 def _state(zone: str, course: Course, lost: frozenset[str], dark: frozenset[str]) -> str:

@@ -26,8 +26,8 @@ def read(directory: Path) -> tuple[Retained | None, Mark | None]:
     except (OSError, ValueError):
         return None, None
     match document:
-        case {"block_close": bool(block), "close_number": int(number), "mark": [int(st_num), int(t_us)]}:
-            return Retained(block, number), Mark(st_num, t_us)
+        case {"block_close": bool(block), "close_number": int(number), "mark": [int(st_num), int(t_us), int(sq_num)]}:
+            return Retained(block, number), Mark(st_num, t_us, sq_num)
         case {"block_close": bool(block), "close_number": None, "mark": None}:
             return Retained(block, None), None
     return None, None

@@ -87,43 +87,27 @@ def read(chosen: Options, role: str) -> tuple[Scheme, IedWire, KeyRing]:
 
 def stream(control: GooseControl, data_set: DataSet[BreakerCommand] | DataSet[BreakerStatus], place: Place) -> Stream:
     """The GOOSE stream of a control block whose data set is the scheme's."""
-    from agent.goose.stream import Stream
+    from agent.goose.described import misfits, stream_of
 
-    if control.members != data_set.references:
-        raise WiringError(f"{control.cb_ref}: its data set is not {data_set.name} of this scheme")
-    group = "" if place.interface else control.ip or ""
-    if not (group or (place.interface and control.mac)):
-        raise WiringError(f"{control.cb_ref}: no {'MAC address' if place.interface else 'multicast group (IP)'}")
-    return Stream(
-        gocb_ref=control.cb_ref,
-        dat_set=control.dat_set,
-        go_id=control.go_id,
-        appid=control.appid,
-        conf_rev=control.conf_rev,
-        b_types=data_set.b_types,
-        mac=control.mac,
-        vlan=(control.vlan_id, control.vlan_priority),
-        min_ms=control.min_time_ms,
-        max_ms=control.max_time_ms,
-        group=group,
-        port=place.udp_port,
-    )
+    routed = not place.interface
+    for line in misfits(control, data_set, routed):
+        raise WiringError(line)
+    return stream_of(control, data_set, routed, place.udp_port)
 
 
 def sv_source(
     scheme: Scheme, ied: IedWire, keys: KeyRing, place: Place, noise: tuple[float, float], tick_us: int = 500
 ) -> SvSourceConfig:
     """The stream that a merging unit publishes."""
-    from agent.core.config import Key, Layer2, Layout, Multicast, SvSourceConfig
+    from agent.core.config import Key, Layer2, Multicast, SvSourceConfig
+    from agent.station.compile import layout_of
 
     if not ied.sv_out:
         raise WiringError(f"{ied.name} publishes no Sampled Values")
     control = ied.sv_out[0]
-    frequency = round(scheme.feeder.frequency_hz)
-    rate = round(control.samples_per_second(frequency))
-    wanted = (rate, control.no_asdu, frequency)
-    layout = next((x for x in Layout if (x.rate, x.asdus, x.frequency) == wanted), None)
+    layout = layout_of(control, scheme.feeder.frequency_hz)
     if layout is None:
+        rate = round(control.samples_per_second(scheme.feeder.frequency_hz))
         raise WiringError(f"{control.cb_ref}: {rate} samples/s with {control.no_asdu} ASDUs is not supported")
     link: Layer2 | Multicast
     if place.interface:

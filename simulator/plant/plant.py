@@ -14,31 +14,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from scl.topology import Feeder
-from simulator.plant import events
+from simulator.plant import events, terminals
 from simulator.plant.events import Effect, Moved, NewWaves, PlantEvent, Truth
 from simulator.plant.fault import Fault
 from simulator.plant.fuse import Fuse
 from simulator.plant.generation import Unit
 from simulator.plant.inrush import inrush
+from simulator.plant.instants import all_zero_at, phase_a_at
 from simulator.plant.mechanism import Mechanism, Step
 from simulator.plant.network import Network, Solution
 from simulator.plant.sequence import Complex, Real
-from simulator.plant.truth import LIVE_PU, Observer, zone_components
+from simulator.plant.supply import Poles, Supply
+from simulator.plant.truth import Observer
 from simulator.plant.waves import Waves, angle_at
 
-Poles = npt.NDArray[np.bool_]
 SETTLE_US = 1_000_000
-LOAD_TAU_S = 0.002
 SELF_EXTINGUISHING_A = 10.0
 """A temporary fault's arc goes out below this current."""
-FAULT_SHARE = 0.2
-"""A pole with this share of a fault's current gets the fault path's d.c. time constant, else a load's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +52,6 @@ class PlantOptions:
     """Outage after which the feeder's cold-load factor applies."""
 
 
-class Reading(NamedTuple):
-    """What ideal instruments say of a device: phasors (A, V r.m.s.), voltages of both sides, power A to B."""
-
-    current_a: Complex
-    voltage_a: Complex
-    voltage_b: Complex
-    p_kw: float
-    q_kvar: float
-
-
 class Plant:
     """Truth of one feeder from ``start_us`` on, calm at first."""
 
@@ -79,7 +66,7 @@ class Plant:
         self.faults: dict[str, Fault] = {}
         self.sources_on = [True] * len(feeder.sources)
         self.load_factor = np.ones(len(feeder.loads))
-        self._cold = np.ones(len(feeder.loads))
+        self._supply = Supply(feeder, self.options.cold_after_ms * 1000)
         self._random = Random(self.options.seed)
         self._observer = Observer(feeder, self.network.nodes, self.network.phase_voltage)
         self._queue: list[tuple[int, int, Callable[[int], None]]] = []
@@ -87,7 +74,6 @@ class Plant:
         self._dirty = False
         self._effects: list[Effect] = []
         self._solution_number = 0
-        self._dead_since = np.full(len(feeder.zones), -1, dtype=np.int64)
         self._fault_quiet: dict[str, int] = {}
         self._fault_a: dict[str, Complex] = {}
         self.waves = Waves.still(feeder.frequency_hz, start_us, len(feeder.devices), self.options.inrush_tau_s)
@@ -127,14 +113,10 @@ class Plant:
         effects, self._effects = self._effects, []
         return effects
 
-    def measure(self, device: str | int) -> Reading:
+    def measure(self, device: str | int) -> terminals.Reading:
         """Ideal instruments at a device, now (phasors, without offset or inrush)."""
         index = self.feeder.device_index[device] if isinstance(device, str) else device
-        amps = self.solution.device_a[index]
-        side_a = self.solution.node_v[self.network.device_node_a[index]]
-        side_b = self.solution.node_v[self.network.device_node_b[index]]
-        power = complex(np.sum(side_a * amps.conj())) / 1e3
-        return Reading(amps, side_a, side_b, power.real, power.imag)
+        return terminals.reading(self.network, self.solution, index)
 
     def snapshot(self) -> dict[str, Any]:
         """Positions, zones, faults, sources, DER and demand, for programs."""
@@ -176,7 +158,8 @@ class Plant:
                 self._truth(now_us, "failure", device=device, failure=failure.value, on=not repaired)
             case events.StrikeFault(fault, angle):
                 self.network.fault_point(fault)
-                self._at(self._point_on_wave(now_us, angle), partial(self._strike, fault))
+                at = now_us if angle is None else phase_a_at(angle, self.feeder.frequency_hz, now_us)
+                self._at(at, partial(self._strike, fault))
             case events.ClearFault(name):
                 self._extinguish(name, now_us)
             case events.SwitchSource(source, on):
@@ -188,13 +171,6 @@ class Plant:
             case events.ScaleLoad(load, factor):
                 self.load_factor[next(i for i, x in enumerate(self.feeder.loads) if x.name == load)] = factor
                 self._dirty = True
-
-    def _point_on_wave(self, now_us: int, angle_deg: float | None) -> int:
-        if angle_deg is None:
-            return now_us
-        # Phase A of the first source is cos(w t): its positive-going zero is at w t = -90 degrees.
-        wait = (np.radians(angle_deg - 90.0) - angle_at(self.feeder.frequency_hz, now_us)) % (2 * np.pi)
-        return now_us + round(float(wait) / self.network.omega * 1e6)
 
     def _order(self, index: int, close: bool, now_us: int) -> None:
         mechanism = self.mechanisms[index]
@@ -263,11 +239,8 @@ class Plant:
             self._at(self._fault_zero(name, now_us), partial(self._extinguish, name))
 
     def _fault_zero(self, name: str, now_us: int) -> int:
-        """The last phase's first zero of the fault current's steady part."""
-        turn = angle_at(self.feeder.frequency_hz, now_us)
-        amps = self._fault_a.get(name, np.zeros(3, dtype=complex))
-        waits = [(np.pi / 2 - float(turn) - float(np.angle(x))) % np.pi for x in amps if abs(x) > 1.0]
-        return now_us + round(max(waits, default=0.0) / self.network.omega * 1e6)
+        amps = self._fault_a.get(name)
+        return now_us if amps is None else all_zero_at(amps, self.feeder.frequency_hz, now_us)
 
     def _extinguish(self, name: str, now_us: int) -> None:
         if self.faults.pop(name, None) is not None:
@@ -320,7 +293,8 @@ class Plant:
         """Nothing happened for a second: machines are back at their set-points."""
         if solution_number == self._solution_number and any(u.disturbed_at_us is not None for u in self.units):
             conducting = self._conducting()
-            self.solution = self._settled(conducting, self._fed(conducting), self.solution, 3)
+            fed = self._supply.fed(conducting, self.sources_on)
+            self.solution = self._settled(conducting, fed, self.solution, 3)
             self._dirty = True
 
     # --- the state after an event -------------------------------------------------------------------------------------
@@ -328,14 +302,8 @@ class Plant:
     def _conducting(self) -> Poles:
         return np.array([m.conducting for m in self.mechanisms])
 
-    def _fed(self, conducting: Poles) -> list[bool]:
-        """Per zone: some source that is on reaches it."""
-        component, _ = zone_components(self.feeder, np.asarray(conducting.any(axis=1)))
-        fed = {component[s.zone] for s, on in zip(self.feeder.sources, self.sources_on, strict=True) if on}
-        return [c in fed for c in component]
-
     def _solve(self, conducting: Poles, fed: list[bool]) -> Solution:
-        scale: Real = self.load_factor * self._cold
+        scale: Real = self.load_factor * self._supply.cold
         for index, fuse in self.fuses.items():
             scale[index] *= not fuse.blown
         faults = list(self.faults.values())
@@ -345,8 +313,8 @@ class Plant:
     def _calm(self) -> Solution:
         """The state before anything happens, machines at their set-points."""
         conducting = self._conducting()
-        fed = self._fed(conducting)
-        self._dead_since[~np.array(fed, dtype=bool)] = self.now_us
+        fed = self._supply.fed(conducting, self.sources_on)
+        self._supply.note(fed, self.now_us)
         return self._settled(conducting, fed, self._solve(conducting, fed), 8)
 
     def _settled(self, conducting: Poles, fed: list[bool], solution: Solution, steps: int) -> Solution:
@@ -362,8 +330,9 @@ class Plant:
         self._dirty = False
         self._solution_number += 1
         conducting = self._conducting()
-        fed = self._fed(conducting)
-        risen = self._energised(fed, now_us)
+        fed = self._supply.fed(conducting, self.sources_on)
+        # A zone that a generator holds up draws no inrush when a source reaches it again.
+        risen = {zone for zone in self._supply.note(fed, now_us) if not self._zone_live(zone)}
         self.solution = self._solve(conducting, fed)
         self._fault_a = dict(zip(self.faults, self.solution.fault_a, strict=True))
         self._publish(now_us, risen=risen)
@@ -373,56 +342,25 @@ class Plant:
         self._watch_faults(now_us)
         self._watch_units(fed, now_us)
 
-    def _energised(self, fed: list[bool], now_us: int) -> set[int]:
-        """Zones that a source reaches again; notes the outage, which decides on cold load."""
-        risen = set()
-        for zone, on in enumerate(fed):
-            since = int(self._dead_since[zone])
-            if on and since >= 0:
-                risen.add(zone)
-                if now_us - since >= self.options.cold_after_ms * 1000:
-                    self._cold[list(self.feeder.zones[zone].loads)] = self.feeder.cold_load_factor
-                self._dead_since[zone] = -1
-            elif not on and since < 0:
-                self._dead_since[zone] = now_us
-        return {z for z in risen if not self._zone_live(z)}
-
     def _zone_live(self, zone: int) -> bool:
         rows = [self.network.nodes[n] for n in self.feeder.zones[zone].nodes]
-        return bool(np.abs(self.solution.node_v[rows]).max() > LIVE_PU * self.network.phase_voltage)
+        return bool(terminals.live_nodes(self.network, self.solution)[rows].any())
 
     def _publish(self, now_us: int, risen: set[int] | None = None, first: bool = False) -> None:
         solution, network = self.solution, self.network
         conducting = self._conducting()
-        side_a, side_b = solution.node_v[network.device_node_a], solution.node_v[network.device_node_b]
-        phasor = np.concatenate(
-            [
-                solution.device_a,
-                solution.device_a.sum(axis=1, keepdims=True),
-                side_a,
-                side_a.sum(axis=1, keepdims=True),
-            ],
-            axis=1,
-        )
-        tau: Real = np.full(conducting.shape, LOAD_TAU_S)
-        if len(solution.fault_a):
-            worst = int(np.argmax(np.abs(solution.fault_a).max(axis=1)))
-            z1 = solution.fault_z1[worst]
-            fault_tau = min(max(abs(z1.imag) / (network.omega * max(abs(z1.real), 1e-6)), 0.003), 0.15)
-            tau[np.abs(solution.device_a) > FAULT_SHARE * np.abs(solution.fault_a[worst]).max()] = fault_tau
+        tau = terminals.offset_tau(network, solution)
         decay = second = None
         if risen and self.options.inrush_pu > 0:
             turn = float(angle_at(self.feeder.frequency_hz, now_us))
             drawn = inrush(network, risen, solution.node_v, turn, self.options.inrush_pu)
             decay, second = network.distribute(conducting, list(self.faults.values()), self.sources_on, drawn)
             tau[np.abs(decay) > 1.0] = self.options.inrush_tau_s
-        waves = self.waves.continued(now_us, phasor, conducting, tau, decay, second)
+        waves = self.waves.continued(now_us, terminals.channels(network, solution), conducting, tau, decay, second)
         if first:
             waves.dc[:] = 0.0
         self.waves = waves
-        threshold = LIVE_PU * network.phase_voltage
-        sides = np.stack([np.abs(side_a).max(axis=1), np.abs(side_b).max(axis=1)], axis=1) > threshold
-        self.live = tuple((bool(a), bool(b)) for a, b in sides)
+        self.live = terminals.live_sides(network, solution)
         self._effects.append(NewWaves(waves, self.live))
         faulted = frozenset(network.fault_zone(f) for f in self.faults.values())
         blown = frozenset(i for i, f in self.fuses.items() if f.blown)

@@ -78,7 +78,7 @@ def test_news_and_repetitions() -> None:
     assert hear(s, pdu(sq_num=5), NOW + 5000) is False
     assert hear(s, pdu(st_num=2, sq_num=0, t=NOW + 6000, trip=False), NOW + 6000) is True
     assert s.counters == {"accepted": 2, "repeated": 2}
-    assert s.mark == Mark(2, NOW + 6000)
+    assert s.mark == Mark(2, NOW + 6000, 0)
 
 
 def test_duplicates_and_disorder_are_dropped() -> None:
@@ -215,6 +215,84 @@ def test_a_restored_mark_leaves_no_window_after_our_restart() -> None:
     assert hear(subscriber(mark=mark), pdu(st_num=1, t=NOW + S), NOW + S) is True
 
 
+def test_a_recording_from_before_our_restart_is_a_replay_after_it() -> None:
+    before = subscriber()
+    recorded = [pdu(st_num=50, sq_num=sq) for sq in range(5)]
+    for number, made in enumerate(recorded):
+        assert hear(before, made, NOW + number * S) is (number == 0)
+    s = subscriber(mark=before.mark)
+    for made in recorded:
+        # Young enough for the age limit: only the mark keeps it out.
+        assert hear(subscriber(), made, NOW + 5 * S) is True
+        assert hear(s, made, NOW + 5 * S) is Drop.REPLAYED
+    assert s.counters == {"replayed": 5}
+    assert not s.alive
+    # The publisher itself goes on where it was.
+    assert hear(s, pdu(st_num=50, sq_num=5), NOW + 5 * S) is True
+    assert hear(s, pdu(st_num=50, sq_num=5), NOW + 5 * S) is Drop.DUPLICATE
+
+
+def test_repetitions_of_an_old_state_leave_the_age_limit_room_that_the_mark_closes() -> None:
+    """A day of repetitions at a second each may have taken 2 % more: half an hour, without a mark."""
+    day = 86_400
+    recorded = pdu(st_num=50, sq_num=day)
+    late = NOW + (day + 1200) * S
+    assert hear(subscriber(), recorded, late) is True
+    assert hear(subscriber(mark=Mark(50, NOW)), recorded, late) is True
+    assert hear(subscriber(mark=Mark(50, NOW, day)), recorded, late) is Drop.REPLAYED
+
+
+def reborn(behind_us: int, first: int, heard: Subscriber[BreakerCommand], now: int) -> tuple[list[Drop | bool], int]:
+    """A publisher starts anew with its clock behind and repeats its state until it is heard."""
+    publisher = Publisher(STREAM, DATA_SET, KEY, first_st_num=first)
+    results = [reason(heard.receive(publisher.publish(REST, now - behind_us), now))]
+    while results[-1] is Drop.REPLAYED:
+        assert publisher.deadline is not None
+        now = publisher.deadline + behind_us
+        payload = publisher.timer(now - behind_us)
+        assert payload is not None
+        results.append(reason(heard.receive(payload, now)))
+    return results, now
+
+
+@pytest.mark.parametrize("restored", [False, True])
+@pytest.mark.parametrize("first", [1, 50, 100_000])
+@pytest.mark.parametrize("behind_us", [0, 2_000, 400_000, 3_000_000])
+def test_a_publisher_whose_clock_came_back_behind_is_heard_after_a_while(
+    behind_us: int, first: int, restored: bool
+) -> None:
+    s = subscriber()
+    hear(s, pdu(st_num=50, sq_num=0), NOW)
+    withheld = [pdu(st_num=st, sq_num=3, t=NOW - 100_000) for st in (2, 49, 51, 100_001)]
+    if restored:
+        s = subscriber(mark=s.mark)
+    else:
+        s.timer(NOW + 3 * S)
+    began = NOW + 200_000
+    results, now = reborn(behind_us, first, s, began)
+    assert results[-1] is True
+    assert (len(results) == 1) == (behind_us < 200_000)
+    assert now - began <= behind_us + 17 * S
+    # What it said before its restart stays out, and what it says from now on is heard.
+    assert [hear(s, made, now) for made in withheld] == [Drop.REPLAYED] * 4
+    assert hear(s, pdu(st_num=first + 1, sq_num=0, t=now + S - behind_us), now + S) is True
+
+
+def test_a_mark_from_the_future_leaves_it_to_the_age() -> None:
+    """Somebody's clock was a year ahead when the mark was made: right time must not be shut out for a year."""
+    mark = Mark(50, NOW + 365 * 86_400 * S, 4)
+    for st_num in (1, 50, 51):
+        s = subscriber(mark=mark)
+        assert hear(s, pdu(st_num=st_num, t=NOW - 12 * S), NOW) is Drop.STALE
+        assert hear(s, pdu(st_num=st_num), NOW) is True
+        assert s.mark == Mark(st_num, NOW, 1)
+        assert hear(s, pdu(st_num=st_num, t=NOW - S), NOW) is Drop.REPLAYED
+    # Without a clock of our own there is nothing to tell it from.
+    s = subscriber(mark=mark)
+    s.time_good = False
+    assert hear(s, pdu(st_num=51), NOW) is Drop.REPLAYED
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
@@ -300,7 +378,9 @@ def test_an_attacker_on_the_wire_makes_nothing_believed_that_was_not_just_sent(
     now, number, wire, last = NOW, 0, [], -1
     for _ in range(data.draw(st.integers(1, 40))):
         now += data.draw(st.integers(0, 2_000_000))
-        match data.draw(st.sampled_from(("new", "timer", "deliver", "deliver", "damage", "restart", "silence"))):
+        match data.draw(
+            st.sampled_from(("new", "timer", "deliver", "deliver", "damage", "restart", "silence", "ours"))
+        ):
             case "new":
                 number += 1
                 wire.append(publisher.publish(BreakerCommand(False, number), now))
@@ -322,9 +402,12 @@ def test_an_attacker_on_the_wire_makes_nothing_believed_that_was_not_just_sent(
                     assert result.message.close_number >= last
                     last = result.message.close_number
             case "restart":
+                now += 10_000  # it takes a moment
                 number += 1
                 publisher = Publisher(made, DATA_SET, KEY)
                 wire.append(publisher.publish(BreakerCommand(False, number), now))
+            case "ours":
+                heard = Subscriber(made, DATA_SET, (KEY,), mark=heard.mark)
             case "silence":
                 now += 5 * S
                 heard.timer(now)

@@ -24,7 +24,7 @@ from agent.core import Key as CoreKey
 from agent.core import Layout, Multicast, Segment, SvSource, SvSourceConfig, Wave
 from agent.goose.dataset import command_data_set, status_data_set
 from agent.goose.endpoint import Endpoint, link_spec
-from agent.goose.link import open_link
+from agent.goose.link import L2, Udp, open_link
 from agent.goose.publisher import Publisher
 from agent.goose.stream import Stream
 from agent.goose.subscriber import Subscriber
@@ -91,6 +91,9 @@ class Bay:
         self.options = options
         config = agent_config(options)
         key = next(iter(key_file.load(options.keys)))
+        self.key = key
+        self.silent = False
+        """Its IED says nothing."""
         self.position = Position.CLOSED
         self.blocked = False
         self.trips: list[int] = []
@@ -107,13 +110,23 @@ class Bay:
         self.show(LOAD_A[name], VOLT)
         self.source.set_synch(2)
         self.source.start()
-        orders: Stream = config.order_out
-        self.publisher: Publisher[BreakerStatus] = Publisher(config.status_in, status_data_set(), key)
-        subscriber: Subscriber[BreakerCommand] = Subscriber(orders, command_data_set(), (key,))
-        link = open_link(link_spec([orders], "", options.udp_port, options.udp_interface))
-        self.endpoint = Endpoint(link, (self.publisher,), (subscriber,))
+        self.told: Stream = config.status_in
+        self.orders: Stream = config.order_out
+        self.link = open_link(self.spec(self.orders))
         self.order = BreakerCommand()
         self.opens_at = 0
+        self.restart()
+
+    def spec(self, stream: Stream) -> L2 | Udp:
+        """A link that hears this stream."""
+        return link_spec([stream], "", self.options.udp_port, self.options.udp_interface)
+
+    def restart(self) -> None:
+        """The IED begins anew, with the first state number."""
+        self.publisher: Publisher[BreakerStatus] = Publisher(self.told, status_data_set(), self.key)
+        subscriber: Subscriber[BreakerCommand] = Subscriber(self.orders, command_data_set(), (self.key,))
+        self.endpoint = Endpoint(self.link, (self.publisher,), (subscriber,))
+        self.silent = False
         self.tell()
 
     def show(self, amps: float, volts: float, at_us: int = 0) -> None:
@@ -127,6 +140,8 @@ class Bay:
 
     def turn(self) -> None:
         """One turn of the IED: orders in, the mechanism, repetitions out."""
+        if self.silent:
+            return
         for heard in self.endpoint.receive():
             order: BreakerCommand = heard.result.message
             if order.block_close != self.blocked:

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from agent.goose.subscriber import Mark
 from agent.logic.brain import LOCKED_UNREADABLE, Brain
 from agent.logic.messages import LockRecord
 from agent.station import plain
@@ -26,6 +27,9 @@ def main() -> int:
     if document["unreadable"]:
         record = LOCKED_UNREADABLE
     wire = FakeWire()
+    restored = plain.load(dict[str, Mark], document["marks"])
+    wire.restored = len(restored)
+    wire.heard.update(restored)
     loop = Loop(
         lambda restored: Brain(FEEDER, 1, restored=restored),
         record, wire, FakeCore(), Path(document["directory"]), "digest", document["time_good"], ["a limit"],
@@ -35,6 +39,7 @@ def main() -> int:
         while True:
             wire.outside.send(b"o" if document.get("open") else b"b")
             wire.outside.send(b"p")
+            wire.heard = {name: mark._replace(sq_num=(mark.sq_num or 0) + 1) for name, mark in wire.heard.items()}
             threading.Event().wait(0.1)
 
     threading.Thread(target=feed, daemon=True).start()

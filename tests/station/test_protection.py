@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.goose.subscriber import Mark
 from agent.logic.brain import Brain
 from agent.logic.messages import BreakerCommand, BreakerStatus, Level, LockRecord, Measurement, Position, Report
 from agent.station import channel, snapshot, supervisor
@@ -30,6 +31,8 @@ class FakeWire:
         self.reports: list[tuple[int, Report]] = []
         self.deadline: int | None = None
         self.fired: list[int] = []
+        self.restored = 0
+        self.heard = {"F1_AGFLISR/LLN0$GO$gcbFlisr": Mark(7, 1_800_000_000_000_000, 3)}
 
     def descriptors(self) -> list[int]:
         return [self.inside.fileno()]
@@ -69,8 +72,11 @@ class FakeWire:
     def numbers(self) -> dict[str, int]:
         return {"gcbFlisr": 4}
 
+    def marks(self) -> dict[str, Mark]:
+        return self.heard
+
     def counters(self) -> dict[str, int]:
-        return {"received": 3}
+        return {"received": 3, "restored": self.restored}
 
 
 class FakeCore:
@@ -176,6 +182,7 @@ def test_frames_reach_the_brain_and_state_reaches_the_sibling(running: Running) 
     assert picture.breaker.position is Position.CLOSED
     assert picture.peers[0].fresh
     assert picture.numbers == {"gcbFlisr": 4}
+    assert picture.marks == running.wire.heard
     assert picture.counters["sv_frames"] == 7
     names = events_of(attachment)
     assert names[0] == "started"
@@ -195,6 +202,18 @@ def test_latch_goes_to_the_sibling_and_again_to_its_successor(running: Running) 
     channel.send(second.link, {"t": "latched", "serial": again["serial"], "ok": True})
     assert running.thread.is_alive()
     second.close()
+
+
+def test_the_last_picture_of_a_stop_has_the_last_marks(running: Running) -> None:
+    attachment = running.attach()
+    until(lambda: attachment.segment.read_snapshot() is not None)
+    running.wire.heard = {"F1_AGFLISR/LLN0$GO$gcbFlisr": Mark(8, 1_800_000_000_000_001, 0)}
+    channel.send(attachment.link, {"t": "stop"})
+    running.thread.join(5)
+    data = attachment.segment.read_snapshot()
+    assert data is not None
+    assert snapshot.decode(data).marks == running.wire.heard
+    attachment.close()
 
 
 def test_a_newer_sibling_replaces_the_older(running: Running) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from agent.logic.messages import LockRecord
-from agent.station import local
+from agent.station import local, marks
 from agent.station.latch import LatchFile
 
+STREAM = "F1_AGFLISR/LLN0$GO$gcbFlisr"
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -195,6 +196,62 @@ def test_a_protection_process_that_does_not_start_is_quoted(agents: Callable[...
     _, errors = agent.process.communicate(timeout=20)
     assert agent.process.returncode == 1
     assert b"no, said the stand-in" in errors
+
+
+def test_marks_survive_both_processes_and_a_crash_of_one(agents: Callable[..., Agent], tmp_path: Path) -> None:
+    file = tmp_path / marks.NAME
+    agent = agents()
+    agent.ready()
+    until(file.exists)
+    on_disk = marks.decode(file.read_bytes())
+    assert on_disk[STREAM][:2] == (7, 1_800_000_000_000_000)
+    file.unlink()  # what is in memory is what a crashed protection process gets back
+    os.kill(agent.status()["protection_pid"], signal.SIGKILL)
+    until(lambda: "protection_restarted" in names(tmp_path))
+    agent.ready()
+    assert agent.status()["counters"]["restored"] == 1
+    assert "marks_unreadable" not in names(tmp_path)
+    agent.end()
+    # Repetitions alone are written seldom, but at the end they are.
+    assert marks.decode(file.read_bytes())[STREAM] > on_disk[STREAM]
+    assert names(tmp_path)[-2:] == ["stopped", "station_stopped"]
+    again = agents()
+    again.ready()
+    assert again.status()["counters"]["restored"] == 1
+    assert "marks" not in again.status()["alarms"]
+
+
+@pytest.mark.parametrize("damage", ["lost", "torn"])
+def test_lost_marks_are_said_with_alarm_and_stop_nothing(
+    agents: Callable[..., Agent], tmp_path: Path, damage: str
+) -> None:
+    agent = agents()
+    agent.ready()
+    until((tmp_path / marks.NAME).exists)
+    agent.end()
+    if damage == "lost":
+        (tmp_path / marks.NAME).unlink()
+    else:
+        (tmp_path / marks.NAME).write_bytes(b'{"version": 1, "record": {')
+    again = agents()
+    again.ready()
+    assert "marks_unreadable" in names(tmp_path)
+    assert again.status()["counters"]["restored"] == 0
+    until((tmp_path / marks.NAME).exists)
+    until(lambda: "marks" not in again.status()["alarms"])
+    assert "replays are told by their age only" in again.end()
+
+
+def test_marks_that_cannot_be_written_are_said_once(agents: Callable[..., Agent], tmp_path: Path) -> None:
+    (tmp_path / f".{marks.NAME}.new").mkdir()
+    agent = agents()
+    agent.ready()
+    until(lambda: "marks" in agent.status()["alarms"])
+    time.sleep(1.5)  # a second try
+    assert names(tmp_path).count("marks_failed") == 1
+    (tmp_path / f".{marks.NAME}.new").rmdir()
+    until(lambda: "marks" not in agent.status()["alarms"])
+    assert (tmp_path / marks.NAME).exists()
 
 
 def test_the_door_answers_nonsense_with_an_error(agents: Callable[..., Agent], tmp_path: Path) -> None:

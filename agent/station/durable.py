@@ -1,0 +1,50 @@
+"""Small documents that survive a loss of power: JSON with a checksum, replaced as a whole, never edited."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+
+def seal(version: int, record: Any) -> bytes:
+    """The file's content: a record (JSON values) and the CRC-32 of its canonical form."""
+    return json.dumps({"version": version, "record": record, "crc32": _check(record)}, indent=1).encode() + b"\n"
+
+
+def unseal(version: int, data: bytes) -> Any:
+    """The record in a file's content; ValueError says what is wrong with it."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("version") != version:
+        raise ValueError("not a file of this version")
+    if document.get("crc32") != _check(document.get("record")):
+        raise ValueError("checksum does not match")
+    return document["record"]
+
+
+def _check(record: Any) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True, separators=(",", ":")).encode())
+
+
+def replace(path: Path, data: bytes) -> None:
+    """On disk when it returns: temporary file, fsync, rename, fsync of the directory. OSError: the former stands."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
