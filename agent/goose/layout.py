@@ -97,16 +97,12 @@ class Layout:
         parts[0] = (outer + parts[0][0], parts[0][1])
         self.size = len(outer) + size
         self._struct = struct.Struct(">" + "".join(f"{len(prefix)}x{code}" for prefix, code in parts))
-        pattern, mask = bytearray(), bytearray()
-        for prefix, code in parts:
-            hole = bytes(struct.calcsize(">" + code))
-            pattern += prefix + hole
-            mask += b"\xff" * len(prefix) + hole
-        self.opening = bytes(pattern[: len(parts[0][0])])
+        self.opening = parts[0][0]
         """The first octets of every PDU, up to and with the control block reference."""
         self._holes = _holes(parts)
+        pattern = b"".join(prefix + bytes(struct.calcsize(">" + code)) for prefix, code in parts)
         self._pattern = int.from_bytes(pattern, "big")
-        self._mask = int.from_bytes(mask, "big")
+        self._mask = int.from_bytes(self.mask(lambda _: True), "big")
 
     def encode(self, head: Head, values: tuple[Raw, ...]) -> bytes:
         """The APDU; CodecError if a value does not fit its type."""

@@ -173,7 +173,8 @@ class Subscriber(Generic[T]):
         self.simulation = False
         """LPHD.Sim."""
         self.data_set = data_set
-        self._layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
+        self.layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
+        """How its PDUs lie on the wire, where numbers have the fixed width."""
         self._keys = None if keys is None else {key.identifier: key for key in keys}
         self._policy = policy or Policy()
         self._profile = profile
@@ -190,11 +191,6 @@ class Subscriber(Generic[T]):
         """What to keep over restarts."""
         real = self._real
         return Mark(real.st, real.floor, real.sq) if real.known else None
-
-    @property
-    def layout(self) -> Layout:
-        """How its PDUs lie on the wire, where numbers have the fixed width."""
-        return self._layout
 
     @property
     def alive(self) -> bool:
@@ -287,7 +283,7 @@ class Subscriber(Generic[T]):
 
     def _decode(self, apdu: bytes) -> tuple[Head, tuple[Raw, ...]]:
         """By the precompiled layout; else field by field, which tells what is different."""
-        fast = self._layout.decode(apdu)
+        fast = self.layout.decode(apdu)
         if fast is not None:
             return fast
         pdu = codec.decode(apdu)
@@ -298,7 +294,7 @@ class Subscriber(Generic[T]):
             raise _Refused(Drop.CONF_REV)
         if pdu.dat_set != self.stream.dat_set or (pdu.go_id or pdu.gocb_ref) != self.stream.go_id:
             raise _Refused(Drop.DATA_SET)
-        return head_of(pdu), self._layout.values_of(pdu.data)
+        return head_of(pdu), self.layout.values_of(pdu.data)
 
     # --- mode, sequence, age -----------------------------------------------------------------------------------------
 

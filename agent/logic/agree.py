@@ -17,9 +17,9 @@ from math import hypot
 
 from agent.logic.direction import sides_of
 from agent.logic.isolate import current_zero, trip
+from agent.logic.limits import source_output
 from agent.logic.messages import GRANTS_MAX, Level, Live, Position, Report, Request, RequestKind
-from agent.logic.picture import feed_path, flow_into, metered_path
-from agent.logic.restore import source_output
+from agent.logic.picture import feed_path, flow_into, metered_path, source_zone_of
 from agent.logic.state import Grant, Recent, Reservation, State
 
 
@@ -44,7 +44,7 @@ def carried_out(state: State, device: int, request: Request, now: int) -> None:
     path = feed_path(state, live_zone)
     if path is not None and request.kind is not RequestKind.RECLOSE:
         mask = sum(1 << on_path for on_path, _ in path)
-        source_zone = state.grid.other(*path[-1]) if path else live_zone
+        source_zone = source_zone_of(state, path, live_zone)
         until = now + state.config.reservation_hold
         state.recent.append(Recent(mask, source_zone, request.p_kw, request.q_kvar, until))
 
@@ -102,8 +102,7 @@ def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> 
     if request.kind is RequestKind.RESTORE and (not state.decided or state.doubt & request.zones):
         return False
     for zone in mine:
-        live = state.live_a if zone == state.zone_a else state.live_b
-        if live is not Live.DEAD:
+        if state.live_on(zone) is not Live.DEAD:
             return False
         if faulted >> zone & 1 and request.kind is not RequestKind.RECLOSE:
             return False
@@ -142,7 +141,7 @@ def _path_allows(state: State, peer: int, request: Request) -> bool:
     if path is None:
         return False
     entered = next((zone for device, zone in path if device == state.me), -1)
-    source_zone = grid.other(*path[-1]) if path else live_zone
+    source_zone = source_zone_of(state, path, live_zone)
     if entered < 0 and source_zone not in grid.sides[state.me]:
         return False
     p, q = request.p_kw, request.q_kvar
@@ -212,7 +211,7 @@ def agreed(state: State) -> tuple[bool, tuple[int, ...]]:
     if path is None:
         return False, ()
     needed.update(device for device, _ in path)
-    needed.update(grid.zone_devices[grid.other(*path[-1]) if path else live_zone])
+    needed.update(grid.zone_devices[source_zone_of(state, path, live_zone)])
     needed.discard(me)
     key = (me, request.number)
     missing = tuple(

@@ -23,6 +23,7 @@ from agent.logic.messages import (
     Command,
     CommandKind,
     CommandResult,
+    Direction,
     Level,
     LockRecord,
     Measurement,
@@ -63,7 +64,7 @@ class Brain:
 
     @property
     def idle(self) -> bool:
-        """Fed, and nothing to decide: only claims and requests of far peers matter at once."""
+        """Nothing to decide: of what far peers say only requests matter at once."""
         return self._idle
 
     @property
@@ -163,20 +164,19 @@ class Brain:
                 observe.follow_life(state, b, report.live_b, old.live_b, now)
         if old is not None and report.claim_number < old.claim_number:
             isolate.adopt(state, old, now)
-        first = old is None
         if not state.fresh[peer]:
             state.fresh[peer] = True
             state.paths.clear()
             state.version += 1
             state.emit("peer_heard", now, ("peer", state.grid.devices[peer].name))
-        if old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready:
+        if _load_differs(report, old):
             for zone in state.grid.sides[peer]:
                 observe.remember_demand(state, zone, now)
         if old is None or report.start_us != old.start_us or report.level != old.level or peer in state.tell:
             observe.answer(state, peer, report)
         if report.claim_number != state.seen[peer]:
             if not self._idle or report.claim_zones:
-                isolate.accept(state, peer, report, now, first)
+                isolate.accept(state, peer, report, now, old is None)
                 return self._heard(peer, report, old, now)
             state.seen[peer] = report.claim_number
         if self._idle and not (report.request.number or state.tell):
@@ -350,9 +350,12 @@ class Brain:
         answering = bool(state.tell) and now >= state.tell_at and state.upto >= state.tell_at
         measurement = state.measurement
         told = state.last_report
-        hushed = told is not None and told.level is Level.QUIET and state.hushed
-        if told is not None and hushed:
+        upto = state.upto
+        episode: tuple[Level, Direction, int, int]
+        if told is not None and told.level is Level.QUIET and state.hushed:
+            # A start that we keep to ourselves is no quiet time either: nobody may count our silence from there on.
             episode = (told.level, told.direction, told.start_us, told.end_us)
+            upto = max(told.upto_us, min(upto, measurement.start_us - 1))
         else:
             level = state.level if state.time_good else Level.BLIND
             episode = (level, state.direction, measurement.start_us, measurement.end_us)
@@ -371,18 +374,19 @@ class Brain:
         if answering:
             state.tell = {peer: wanted for peer, wanted in state.tell.items() if wanted > state.upto}
         self._content = content
-        # A start that we keep to ourselves is no quiet time either: nobody may count our silence from there on.
-        upto = (
-            state.upto if told is None or not hushed else max(told.upto_us, min(state.upto, measurement.start_us - 1))
-        )
         peak = measurement.peak_a if state.active else (told.peak_a if told else 0.0)
         report = Report._make((*content[:5], upto, peak, *content[5:]))
         state.last_report = report
-        if told is None or report.p_kw != told.p_kw or report.q_kvar != told.q_kvar or report.ready is not told.ready:
+        if _load_differs(report, told):
             observe.remember_demand(state, state.zone_a, now)
             observe.remember_demand(state, state.zone_b, now)
         state.version += 1
         state.actions.append(Publish(report))
+
+
+def _load_differs(report: Report, old: Report | None) -> bool:
+    """Has anything changed that a zone's demand is remembered from?"""
+    return old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready
 
 
 def _plans_differ(report: Report, old: Report) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from agent.logic import gate, isolate
 from agent.logic.agree import agreed, carried_out, generation_pause
 from agent.logic.grid import bits
+from agent.logic.limits import MOVES_LAST
 from agent.logic.messages import (
     CommandResult,
     Live,
@@ -18,8 +19,10 @@ from agent.logic.messages import (
     Request,
     RequestKind,
 )
+from agent.logic.outage import Supply, demand
 from agent.logic.picture import dead_component, feed_path, flow_into, is_closed, metered_path, zone_live
-from agent.logic.restore import MOVES_LAST, Feed, Search, Supply, demand, plan
+from agent.logic.problem import Feed
+from agent.logic.restore import Search, plan
 from agent.logic.state import NEVER, Reservation, State
 
 

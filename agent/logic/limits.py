@@ -7,7 +7,7 @@ from math import hypot
 from typing import NamedTuple
 
 from agent.logic.outage import Supply, demand
-from agent.logic.picture import flow_into, is_closed
+from agent.logic.picture import flow_into, is_closed, source_zone_of
 from agent.logic.state import State
 
 MOVES_LAST = 1_500_000
@@ -49,20 +49,17 @@ class Line(NamedTuple):
 NOTHING = (0.0, 0.0)
 
 
-def bears(line: Line, p: float, q: float, load: Load) -> bool:
-    """May the line carry this as well, on top of ``load``?"""
+def bears(line: Line, p: float, q: float, load: Load, or_more: bool = False) -> bool:
+    """May the line carry this as well, on top of ``load``?
+
+    ``or_more``: this or any more; not so only if no further load brings it back within its limits.
+    """
     for key, had_p, had_q, rated in line.elements:
         on_p, on_q = load.get(key, NOTHING)
-        if hypot(had_p + on_p + p, had_q + on_q + q) > rated:
-            return False
-    return line.reaches and line.drop + (line.r_ohm * p + line.x_ohm * q) / 1e3 <= line.drop_limit
-
-
-def bears_least(line: Line, p: float, q: float, load: Load) -> bool:
-    """Could the line carry this or any more? Not so only if no further load brings it back within its limits."""
-    for key, had_p, had_q, rated in line.elements:
-        on_p, on_q = load.get(key, NOTHING)
-        if hypot(max(had_p + on_p + p, 0.0), max(had_q + on_q + q, 0.0)) > rated:
+        all_p, all_q = had_p + on_p + p, had_q + on_q + q
+        if or_more:  # what flows back now is made up for by more load
+            all_p, all_q = max(all_p, 0.0), max(all_q, 0.0)
+        if hypot(all_p, all_q) > rated:
             return False
     return line.reaches and line.drop + (line.r_ohm * p + line.x_ohm * q) / 1e3 <= line.drop_limit
 
@@ -89,7 +86,7 @@ class Limits:
                 if step.devices >> device & 1:
                     p, q = p + step.p_kw, q + step.q_kvar
             elements.append(Element(device, p, q, grid.entry_kva(device, zone)))
-        source_zone = grid.other(*supply.path[-1]) if supply.path else supply.live_zone
+        source_zone = source_zone_of(state, supply.path, supply.live_zone)
         p, q = self._source_output(source_zone)
         for step in state.recent:
             if step.source_zone == source_zone:

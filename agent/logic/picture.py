@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.logic.messages import Live, Position
 from agent.logic.state import State
 
@@ -11,7 +13,7 @@ def zone_live(state: State, zone: int) -> Live:
     answer = Live.UNKNOWN
     for device in state.grid.zone_devices[zone]:
         if device == state.me:
-            live = state.live_a if state.zone_a == zone else state.live_b
+            live = state.live_on(zone)
         else:
             report = state.peers[device]
             if report is None or not state.fresh[device]:
@@ -64,8 +66,7 @@ def feed_path(state: State, zone: int) -> list[tuple[int, int]] | None:
 
 def _trace(state: State, start: int) -> None:
     """Find how all zones of one island are fed: one source, every position known; else none of them counts as fed."""
-    links, zone_source, me, peers, fresh = state.grid.links, state.grid.zone_source, state.me, state.peers, state.fresh
-    own = state.position
+    links, zone_source = state.grid.links, state.grid.zone_source
     island = [start]
     seen = 1 << start
     sources = []
@@ -78,20 +79,12 @@ def _trace(state: State, start: int) -> None:
         near = joins[zone] = []
         for link in links[zone]:
             device, far = link
-            report = peers[device]
-            if device == me:
-                closed, opened = own is Position.CLOSED, state.is_open(me)
-            elif report is None:
-                closed = opened = False
-            else:
-                closed = report.position is Position.CLOSED and fresh[device]
-                opened = report.position is Position.OPEN and not report.failed
-            if closed:
+            if is_closed(state, device):
                 near.append(link)
                 if not seen >> far & 1:
                     seen |= 1 << far
                     island.append(far)
-            elif not opened:
+            elif not state.is_open(device):
                 known = False
     if len(sources) != 1 or not known:
         for zone in island:
@@ -107,13 +100,18 @@ def _trace(state: State, start: int) -> None:
     state.paths.update(paths)
 
 
+def source_zone_of(state: State, path: Sequence[tuple[int, int]], zone: int) -> int:
+    """The zone of the source that feeds ``zone`` along its path."""
+    return state.grid.other(*path[-1]) if path else zone
+
+
 def metered_path(state: State, zone: int) -> list[tuple[int, int]] | None:
     """The same, or None while the load on it, or on the source, is not known: an agent that has just started has not
     measured yet, and reports no flow."""
     path = feed_path(state, zone)
     if path is None:
         return None
-    source_zone = state.grid.other(*path[-1]) if path else zone
+    source_zone = source_zone_of(state, path, zone)
     for device, entered in path:
         if not _flow_known(state, device, entered, 0):
             return None

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.logic.grid import bits
-from agent.logic.limits import MOVES_LAST, Limits, bears, source_output
-from agent.logic.outage import Outage, Supply, closable, demand
+from agent.logic.limits import Limits, bears
+from agent.logic.outage import Outage, Supply, closable
 from agent.logic.picture import is_closed
 from agent.logic.problem import Feed, Problem, fits_inside, tree, zones_of
 from agent.logic.search import best
@@ -83,6 +83,3 @@ def plan(state: State, known: dict[int, tuple[float, float]], now: int, only: in
     other for ever.
     """
     return Search(state, known, now).run(only)
-
-
-__all__ = ["MOVES_LAST", "Feed", "Plan", "Search", "Supply", "demand", "plan", "source_output"]

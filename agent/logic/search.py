@@ -18,7 +18,7 @@ from math import hypot, sqrt
 from typing import NamedTuple
 
 from agent.logic.grid import bits
-from agent.logic.limits import NOTHING, Line, Load, bears_least
+from agent.logic.limits import NOTHING, Line, Load, bears
 from agent.logic.problem import Feed, Problem, added, feed, zones_of
 
 Kw = tuple[float, float, float]
@@ -57,7 +57,7 @@ class _Solver:
         healthy = sum(1 << zone for zone in self.need)
         usable = problem.closed | problem.bridges
         self.near = {zone: self._beside(zone, usable, healthy) for zone in self.need}
-        self.lines = [line for line in problem.lines if bears_least(line, *self.need[line.zone], {})]
+        self.lines = [line for line in problem.lines if bears(line, *self.need[line.zone], {}, or_more=True)]
         self.target = self.flood(_sides(self.lines), healthy)
         self.joined = {zone: self._beside(zone, problem.closed, self.target) for zone in bits(self.target)}
         self.parts = _parts(self.joined, self.target)
@@ -237,7 +237,7 @@ class _Growth:
         solver = self.solver
         zp, zq = solver.need[zone]
         load = (load[0] + zp, load[1] + zq)
-        if not bears_least(self.line, *load, self.load):
+        if not bears(self.line, *load, self.load, or_more=True):
             return
         a, b, c = solver.grid.worth[zone]
         kw = (kw[0] + a, kw[1] + b, kw[2] + c)

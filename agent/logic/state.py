@@ -222,6 +222,10 @@ class State:
             return max(self.measurement.start_us, self.peer_pickup)
         return self.measurement.pickup_us or self.measurement.start_us
 
+    def live_on(self, zone: int) -> Live:
+        """Voltage on one of our own two zones, as we see it."""
+        return self.live_a if zone == self.zone_a else self.live_b
+
     def is_open(self, device: int) -> bool:
         """Is the device known to be open? A silent peer's last word counts: nobody closes without our grant."""
         if device == self.me:

@@ -52,10 +52,7 @@ def locate(state: State, now: int) -> int:
 def doubt(state: State, zone: int, now: int) -> None:
     """The episode is long over, and it is not known where its fault was: these zones are not fed unless that is cleared
     up. Called again with every word that comes in; a partition that heals, or an agent that is back, may tell."""
-    dead = sum(
-        1 << side for side, live in ((state.zone_a, state.live_a), (state.zone_b, state.live_b)) if live is Live.DEAD
-    )
-    if not dead >> zone & 1:
+    if state.live_on(zone) is not Live.DEAD:
         state.doubt = 0
         return
     decision = decide(state, zone, now)

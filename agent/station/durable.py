@@ -1,4 +1,4 @@
-"""Small documents that survive a loss of power: JSON with a checksum, replaced as a whole, never edited."""
+"""Small documents that survive a loss of power: replaced as a whole, never edited; sealed ones have a checksum."""
 
 from __future__ import annotations
 

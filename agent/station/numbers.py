@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
+
+from agent.station import durable
 
 NAME = "numbers.json"
 RESERVE = 100_000
@@ -45,12 +46,5 @@ class NumberReserve:
         if not moved:
             return
         self._marks.update(moved)
-        temporary = self.path.with_name(f".{NAME}.new")
         with contextlib.suppress(OSError):
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, json.dumps(self._marks).encode())
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            temporary.rename(self.path)
+            durable.replace(self.path, json.dumps(self._marks).encode())

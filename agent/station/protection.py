@@ -115,7 +115,6 @@ class Loop:
         self._armed = 0
         self._touched = True
         self._poll_at = 0
-        self._snapshot_at = 0
         self._snapshot_taken = 0
         self._news_at = 0
         self._errors = 0
@@ -258,8 +257,7 @@ class Loop:
         if looks or (due is not None and due - now < QUIET_US) or (silent is not None and silent <= now):
             # What arrived while the handlers ran, or could wait, counts: a decision by deadline is made on an empty
             # queue, and nobody is silent whose frame is there.
-            for descriptor in self._wire.descriptors():
-                self._wire.receive(descriptor, self._engine, self._refresh)
+            self._take_in()
         self._engine.timer(now)
         self._wire.timer(now, self._engine)
         if looks:
@@ -268,9 +266,12 @@ class Loop:
                 self._engine.measured(self._core.measurement(), now, force=True)
             self._errors = max(0, self._errors - 1) if self._turns % 64 == 0 else self._errors
         if self._wire.relax(self._engine.idle):
-            for descriptor in self._wire.descriptors():
-                self._wire.receive(descriptor, self._engine, self._refresh)
+            self._take_in()
         self._show(now)
+
+    def _take_in(self) -> None:
+        for descriptor in self._wire.descriptors():
+            self._wire.receive(descriptor, self._engine, self._refresh)
 
     def _refresh(self, now: int) -> None:
         if self._core is not None:

@@ -18,6 +18,7 @@ from simulator.demo import comtrade, report
 from simulator.demo.capture import Packet
 from simulator.demo.course import Course, trips
 from simulator.demo.follow import Line
+from simulator.demo.heard import listen
 from simulator.demo.lab import Lab, LabError
 from simulator.demo.play import Player
 from simulator.demo.scenario import Scenario, ScenarioError
@@ -111,7 +112,8 @@ def _write(lab: Lab, player: Player, verdict: Verdict) -> None:
     course.trips = trips(packets, {d.agent: d.name for d in lab.feeder.devices})
     lab.capture.write(folder / "frames.pcap")
     if not verdict.problem:
-        judge(verdict, course, lab.scenario, player.answers, player.timed_out)
+        heard = listen(packets, lab.feeder, course.inception_us)
+        judge(verdict, course, lab.scenario, player.answers, player.timed_out, heard)
     zero = course.inception_us or player.zero_us
     with (folder / "events.jsonl").open("w", encoding="utf-8") as file:
         for line in course.lines:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, cast
 
 from agent.goose.codec import CodecError
@@ -61,17 +59,6 @@ class Heard:
         known = self.samples.get(device, [])
         index = bisect_left(known, (sample_us,))
         return known[index].t_us if index < len(known) else None
-
-
-def packets(path: Path) -> Iterator[Packet]:
-    """Frames of a capture file as :class:`simulator.demo.capture.Capture` writes it."""
-    octets = path.read_bytes()
-    at = 24
-    while at + 16 <= len(octets):
-        seconds, microseconds, length, _ = struct.unpack_from("<IIII", octets, at)
-        at += 16
-        yield Packet(seconds * SECOND_US + microseconds, octets[at : at + length])
-        at += length
 
 
 def listen(seen: Iterable[Packet], feeder: Feeder, zero_us: int) -> Heard:

@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from agent.logic.grid import Grid, bits
 from agent.security import keys
 from scl import describe, generate
 from scl.topology import Feeder
@@ -71,6 +72,7 @@ class Lab:
     transport: str
     seed: int
     feeder: Feeder = field(init=False)
+    _cores: dict[str, int] = field(init=False)
     processes: Processes = field(init=False)
     running: dict[tuple[str, str], Running] = field(default_factory=dict)
     lan: Lan | None = None
@@ -116,6 +118,7 @@ class Lab:
             drawing.write_text(yaml.safe_dump(self.scenario.drawn(), sort_keys=False), encoding="utf-8")
             described = describe.load(drawing)
             self.feeder = described.feeder
+        self._cores = cores(self.feeder)
         routed = self.transport == "udp"
         generate.generate(described, routed=routed, port=UDP_PORT if routed else 102).write(self.scd)
         keys.write_laboratory_keys(self.keys, ["flisr"])
@@ -238,7 +241,7 @@ class Lab:
         # Each agent is a computer of its own: one core. (The kernel would push a real-time thread that was interrupted
         # to the end of the other core's queue, behind agents that have nothing to decide.)
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(self.running["agent", device].process.pid, {cores(self.feeder)[device]})
+            os.sched_setaffinity(self.running["agent", device].process.pid, {self._cores[device]})
 
     def _wait(self, progress: Callable[[str, int, int], None]) -> None:
         end = time.monotonic() + READY_S
@@ -381,10 +384,7 @@ class Lab:
 def cores(feeder: Feeder) -> dict[str, int]:
     """A core of this machine for each device's agent: neighbours, who work at the same time, on different ones."""
     usable = sorted(os.sched_getaffinity(0))
-    near = [
-        list(dict.fromkeys(i for zone in (d.zone_a, d.zone_b) for i in feeder.zones[zone].devices))
-        for d in feeder.devices
-    ]
+    near = [bits(mask) for mask in Grid.of(feeder).near]
     placed: dict[str, int] = {}
     order = list(range(len(near)))
     while order:  # along the feeder, so that the next one has as few neighbours as can be

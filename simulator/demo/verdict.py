@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from simulator.demo import split
 from simulator.demo.course import Course
-from simulator.demo.heard import Heard, listen, packets
+from simulator.demo.heard import Heard
 from simulator.demo.judge import Held, Judge
 from simulator.demo.scenario import Scenario
 
-CAPTURE = "frames.pcap"
 LATE_MS = 30.0
 """Waves that begin later than this are not what the feeder would have done."""
 
@@ -75,9 +73,14 @@ class Verdict:
 
 
 def judge(
-    verdict: Verdict, course: Course, scenario: Scenario, answers: list[dict[str, Any]], timed_out: bool
+    verdict: Verdict,
+    course: Course,
+    scenario: Scenario,
+    answers: list[dict[str, Any]],
+    timed_out: bool,
+    heard: Heard | None = None,
 ) -> Verdict:
-    """Fill in a verdict from what happened."""
+    """Fill in a verdict from what happened; ``heard``: on the buses, if they were captured."""
     judging = Judge(course, scenario)
     verdict.invariants = judging.invariants()
     verdict.checks = judging.expectation() + judging.refusals(answers, scenario.expect)
@@ -102,7 +105,7 @@ def judge(
         "lockout": course.ms(course.lockout_us()),
         "restored": course.ms(course.restored_us()),
     }
-    _where_the_time_went(verdict, course)
+    _where_the_time_went(verdict, course, heard or Heard())
     verdict.trips = [{"device": t.device, "ms": course.ms(t.t_us)} for t in course.trips]
     lost = course.lost_zones()
     dark = course.dark()
@@ -128,10 +131,8 @@ def judge(
     return verdict
 
 
-def _where_the_time_went(verdict: Verdict, course: Course) -> None:
-    """The parts of the moments, with the frames that the run folder holds."""
-    capture = Path(verdict.run_dir) / CAPTURE
-    heard = listen(packets(capture), course.feeder, course.inception_us) if capture.is_file() else Heard()
+def _where_the_time_went(verdict: Verdict, course: Course, heard: Heard) -> None:
+    """The parts of the moments."""
     verdict.split_ms = split.trip_split(course)
     verdict.split = split.breakers(course, heard)
     verdict.answer_wait = split.answer_wait(heard, verdict.split)

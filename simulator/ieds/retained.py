@@ -6,12 +6,12 @@ The mark of the order stream is kept as well, so that a restart opens no window 
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from agent.goose.subscriber import Mark
+from agent.station import durable
 from simulator.ieds.cabinet import Retained
 
 NAME = "retained.json"
@@ -35,19 +35,7 @@ def read(directory: Path) -> tuple[Retained | None, Mark | None]:
 
 def write(directory: Path, retained: Retained, mark: Mark | None) -> None:
     """Durable when it returns; OSError if it is not."""
-    temporary = directory / (NAME + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, json.dumps({**retained._asdict(), "mark": mark}).encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.rename(temporary, directory / NAME)
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.replace(directory / NAME, json.dumps({**retained._asdict(), "mark": mark}).encode())
 
 
 class Keeper:

@@ -104,18 +104,11 @@ class Bus:
             world.at(now + self._latency(), self._arrive, sender, (st, report, None))
             return
         prompt: list[int] = []
-        draw, loss, reorder, jitter = world.random, self.loss, self.reorder, self.jitter
         for receiver in range(world.count):
             if receiver == sender:
                 continue
-            # As _attempt, written out: it is the one draw that is made for each receiver.
-            k = 0
-            while k < 4 and draw() < loss:
-                k += 1
-            delay = OFFSETS[k] + self.delay + int(draw() * jitter)
-            if reorder and draw() < reorder:
-                delay += int(draw() * 3_000)
-            if k == 0 and delay < self.delay + jitter:
+            k, delay = self._attempt()
+            if k == 0 and delay < self.delay + self.jitter:
                 prompt.append(receiver)
                 continue
             if k:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from simulator.demo import split
 from simulator.demo.capture import Capture, Packet
 from simulator.demo.course import Course, Trip, trips
 from simulator.demo.follow import Line
-from simulator.demo.heard import Heard, listen, packets
+from simulator.demo.heard import Heard, listen
 from simulator.demo.live import verdict_table
 from simulator.demo.report import page
 from simulator.demo.scenario import DRAWING, find, parse
-from simulator.demo.verdict import CAPTURE, Verdict, judge
+from simulator.demo.verdict import Verdict, judge
 
 FEEDER = read_drawing(DRAWING)
 ZERO = 1_800_000_000_100_000
@@ -243,14 +243,27 @@ def test_the_restoration_is_told_moment_by_moment_and_without_the_mechanisms() -
     assert told["generation"] is False, "the solar plant is in Z12"
 
 
-def test_the_verdict_reads_the_capture_of_its_folder(tmp_path: Path) -> None:
+def packets(path: Path) -> Iterator[Packet]:
+    """Frames of a capture file, with their time stamps."""
+    octets = path.read_bytes()
+    at = 24
+    while at + 16 <= len(octets):
+        seconds, microseconds, length, _ = struct.unpack_from("<IIII", octets, at)
+        at += 16
+        yield Packet(seconds * 1_000_000 + microseconds, octets[at : at + length])
+        at += length
+
+
+def test_the_verdict_tells_what_the_written_capture_holds(tmp_path: Path) -> None:
     bus = wire()
     capture = Capture()
     capture._packets = sorted(bus.packets, key=lambda packet: packet.t_us)
-    capture.write(tmp_path / CAPTURE)
-    assert [packet.t_us for packet in packets(tmp_path / CAPTURE)] == sorted(x.t_us for x in bus.packets)
+    capture.write(tmp_path / "frames.pcap")
+    written = list(packets(tmp_path / "frames.pcap"))
+    assert [packet.t_us for packet in written] == sorted(x.t_us for x in bus.packets)
     course = course_of(story(), bus.packets)
-    verdict = judge(Verdict("x", "", "l2", 1, str(tmp_path)), course, find("between-breakers"), [], False)
+    heard = listen(written, FEEDER, course.inception_us)
+    verdict = judge(Verdict("x", "", "l2", 1, ""), course, find("between-breakers"), [], False, heard)
     plain = verdict.plain()
     assert plain["split"][-1]["trip_ms"] == plain["ms"]["trip_goose"] == 7.3
     assert plain["split"][0]["answered_by"] == "R11"
