@@ -36,7 +36,7 @@ class LastWord:
             if since and world.brains[device] is not None and now - since > 3_000_000 and not monitor.ready[device]:
                 monitor.breaks(8, now, f"{self._name(device)}'s agent is not ready long after its restart")
         for watch in monitor.watches:
-            watch.seen |= bool(watch.since) and now - watch.since >= watch.enough
+            watch.seen |= watch.lasted(now)
         monitor.calm = world.scenario.calm and not self._widened()
         if monitor.calm:
             self._positions(now)
@@ -132,7 +132,7 @@ class LastWord:
             # After a close onto a fault that nobody could see, what was fed before it stays: only more counts.
             unforeseen = bool(world.met["excused_onto_unseen_fault"])
             area = dark if unforeseen else monitor.ever_dead
-            answer = oracle.best(plant, area, may, locked, self._demand())
+            answer = oracle.best(plant, area, may, locked, self._demand(), unmetered=monitor.unmetered & ~area)
             world.met["oracle_asked" if answer.exact else "oracle_cut_short"] += 1
             achieved = (0.0, 0.0, 0.0) if unforeseen else oracle.value_of(layout, back)
             if answer.exact and answer.value > achieved:

@@ -2,11 +2,11 @@
 
 1  A faulted zone, once dead, is never energised again, but by a breaker with automatic reclose shots configured, at
    most as often as it has shots. *Except*: once, if the fault could not be seen (no device beside it carried pick-up
-   current into its zone for 15 ms, or 110 ms with fused laterals, while none left it: struck while dead, hidden by or
-   before another fault, fed by generators only), or if a scenario makes a device lie undetectably (pick-up late,
-   missing or of false direction; a load-break switch without voltage and current that says open and is not): no
-   checker can ask a brain to know what every sensor denies. Each reason counts once a fault, a lie once for each
-   lying contact; the switch onto it must then clear it and keep it dead.
+   current into its zone for 15 ms, or 45 ms if only conventional relays did, or 110 ms with fused laterals, while none
+   left it: struck while dead, hidden by or before another fault, fed by generators only), or if a scenario makes a
+   device lie undetectably (pick-up late, missing or of false direction; a load-break switch without voltage and
+   current that says open and is not): no checker can ask a brain to know what every sensor denies. Each reason counts
+   once a fault, a lie once for each lying contact; the switch onto it must then clear it and keep it dead.
 2  No contact is made with both sides live, no island holds a loop, two sources, or a source's own zone fed from
    elsewhere (unless the device that was closed has ``allow_parallel``). Islands on generators count as live. What a
    lying contact joins is judged as if it were open.
@@ -18,10 +18,11 @@
    permanent fault's zone is open; what else is open was open before, bounds a faulted zone, was opened by a recorded
    plan, or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
 5  *Calm runs*: kW by priority restored are not below what brute force finds (:mod:`simulator.oracle`; not judged where
-   its search was cut short; after a switch onto an unseen fault, what is fed stays fed). *All runs*: a healthy zone
-   that could be reached and is dark has a stated reason on record: a "dark" or claim event that names it, a request for
-   it given up, or a silent, tagged, locked, blind or ordered agent beside it; or such an agent or a zone with a stated
-   reason lies on every way to it.
+   its search was cut short; after a switch onto an unseen fault, what is fed stays fed, and so does what a reclose
+   shot has fed; a zone that had been fed for less than 2 s when the outage began counts, as a dead one, with its
+   generators lost: its load has not been metered yet). *All runs*: a healthy zone that could be reached and is dark has
+   a stated reason on record: a "dark" or claim event that names it, a request for it given up, or a silent, tagged,
+   locked, blind or ordered agent beside it; or such an agent or a zone with a stated reason lies on every way to it.
 6  After every closing: no device, zone or source is loaded above its rating that was not so before. Islands with a
    fault in them are left out, and scenarios with a lying contact.
 7  No frame that is unauthenticated, replayed, stale or in test mode is accepted by any agent or breaker IED (stricter
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from simulator.virtual.world import World
 
 SEEN_AFTER = 15_000
+SEEN_AFTER_RELAY = 45_000
+"""A conventional relay needs longer: its own filter and element, a contact, a poll."""
 SEEN_AFTER_FUSED = 110_000
 """Where a zone has fused laterals, a fault is first left to the fuse."""
 STARTUP = 400_000
@@ -77,20 +80,26 @@ class Broken(NamedTuple):
 class Watch:
     """What is known of one fault."""
 
-    __slots__ = ("again", "enough", "excused", "exposed", "fault", "isolated", "lies", "seen", "shots", "since")
+    __slots__ = ("again", "enough", "excused", "fault", "isolated", "lies", "sampled_since", "seen", "shots", "since")
 
     def __init__(self, fault: Fault, fused: bool) -> None:
         self.fault = fault
         self.enough = SEEN_AFTER_FUSED if fused else SEEN_AFTER
         self.since = 0
         """Since when a device carries pick-up current into it; 0: none does."""
-        self.exposed = 0
+        self.sampled_since = 0
+        """The same of devices with sampled values."""
         self.seen = False
         self.isolated = False
         self.again = 0
         self.excused = 0
         self.lies = 0
         self.shots: dict[int, int] = {}
+
+    def lasted(self, now: int) -> bool:
+        """Has pick-up current flowed into it for long enough to be seen?"""
+        by_relay = bool(self.since) and now - self.since >= max(self.enough, SEEN_AFTER_RELAY)
+        return by_relay or (bool(self.sampled_since) and now - self.sampled_since >= self.enough)
 
 
 class Monitor:
@@ -125,6 +134,11 @@ class Monitor:
         """Zones that the present outage has taken."""
         self.outage_at = 0
         self.restored_since = False
+        self.dead = 0
+        self.back_at = [0] * world.layout.zones
+        """When each zone last came back to life."""
+        self.unmetered = 0
+        """Zones that had only just been fed when the present outage began."""
         self.lost_kw = self.restorable_kw = self.restored_kw = 0.0
 
     def breaks(self, invariant: int, now: int, why: str) -> None:
@@ -259,6 +273,7 @@ class Monitor:
         """Something takes supply away: what was restored long before, or since the last time, is no part of it."""
         if now - self.outage_at > SEPARATE or self.restored_since:
             self.ever_dead = sum(1 << z for z, root in enumerate(self.world.plant.root) if root == DEAD)
+            self.unmetered = sum(1 << z for z, at in enumerate(self.back_at) if at and now - at < SEPARATE)
         self.outage_at = now
         self.restored_since = False
 
@@ -272,9 +287,7 @@ class Monitor:
         allowed = closed >= 0 and self.world.feeder.devices[closed].allow_parallel
         if plant.looped and not allowed and not self._by_false_contact(lambda: not plant.looped):
             self.breaks(2, now, "an island holds a loop or two sources")
-        for zone, root in enumerate(plant.root):
-            if root == DEAD:
-                self.ever_dead |= 1 << zone
+        self._life(now, closed)
         for watch in self.watches:
             if watch.fault in plant.faults:
                 self._watch(now, watch, closed)
@@ -283,16 +296,28 @@ class Monitor:
                 if loading > self.over.get(name, 1.0) * (1 + 1e-6):
                     self.breaks(6, now, f"{name} loaded to {loading:.3f} pu after {self._name(closed)} closed")
 
+    def _life(self, now: int, closed: int) -> None:
+        """Which zones have died, and which are back, and by what."""
+        reclosed = closed >= 0 and self.kind[closed] is RequestKind.RECLOSE
+        for zone, root in enumerate(self.world.plant.root):
+            if root == DEAD:
+                self.ever_dead |= 1 << zone
+                self.dead |= 1 << zone
+            elif self.dead >> zone & 1:
+                self.dead ^= 1 << zone
+                self.back_at[zone] = now
+                if reclosed:
+                    self.ever_dead &= ~(1 << zone)
+
     def _watch(self, now: int, watch: Watch, closed: int) -> None:
         world = self.world
         plant = world.plant
         zone = watch.fault.zone
         root = plant.root[zone]
-        into = self._into(zone)
-        if watch.since and not into:
-            watch.exposed = max(watch.exposed, now - watch.since)
-            watch.seen |= watch.exposed >= watch.enough
+        into, sampled = self._into(zone)
+        watch.seen |= watch.lasted(now)
         watch.since = (watch.since or now) if into else 0
+        watch.sampled_since = (watch.sampled_since or now) if sampled else 0
         if root == DEAD:
             watch.isolated = True
         elif watch.isolated:
@@ -315,18 +340,20 @@ class Monitor:
                 by = f" by {self._name(closed)}" if closed >= 0 else ""
                 self.breaks(1, now, f"faulted {self._zone(zone)} energised again{by}")
 
-    def _into(self, zone: int) -> bool:
-        """Does a boundary carry pick-up current into the zone, and none any out of it?"""
+    def _into(self, zone: int) -> tuple[bool, bool]:
+        """Does a boundary carry pick-up current into the zone, and none any out of it? And one with sampled values?"""
         plant, layout = self.world.plant, self.world.layout
-        into = False
+        into = sampled = False
         for device, _ in layout.exits[zone]:
             amps = plant.fault_a[device]
             if not amps or not plant.level(device):
                 continue
             if (layout.sides[device][1] == zone) != (amps > 0):
-                return False
-            into |= plant.level(device) == 2
-        return into
+                return False, False
+            if plant.level(device) == 2:
+                into = True
+                sampled |= self.world.feeder.devices[device].merging_unit is not None
+        return into, sampled
 
     # --- at the end --------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,14 @@ def value_of(layout: Layout, zones: int) -> Value:
 
 class _Search:
     def __init__(
-        self, plant: Plant, dead: int, faulted: int, locked: set[int], demand: list[tuple[float, float]], limit: int
+        self,
+        plant: Plant,
+        dead: int,
+        faulted: int,
+        locked: set[int],
+        demand: list[tuple[float, float]],
+        limit: int,
+        unmetered: int = 0,
     ) -> None:
         self.plant, self.layout = plant, plant.layout
         self.locked, self.demand, self.limit = locked, demand, limit
@@ -74,7 +81,7 @@ class _Search:
                 a, b = layout.sides[device]
                 self.above[zone] = (device, a if b == zone else b)
         for zone in fed:
-            self._add(zone, *plant.net[zone])
+            self._add(zone, *(demand if unmetered >> zone & 1 else plant.net)[zone])
         self.fed = 0
         self.best: Value = (-1.0, 0.0, 0.0)
         self.best_zones = 0
@@ -190,9 +197,10 @@ def best(
     locked: set[int],
     demand: list[tuple[float, float]],
     limit: int = 20_000,
+    unmetered: int = 0,
 ) -> Answer:
     """The best restoration of a set of zones from the live rest; how the plant feeds them now is ignored.
 
-    ``demand``: P, Q of each zone if it were fed again.
+    ``demand``: P, Q of each zone if it were fed again; for the ``unmetered`` live ones as well.
     """
-    return _Search(plant, dead, faulted, locked, demand, limit).run()
+    return _Search(plant, dead, faulted, locked, demand, limit, unmetered).run()

@@ -19,7 +19,7 @@ from agent.logic.direction import sides_of
 from agent.logic.isolate import current_zero, trip
 from agent.logic.limits import source_output
 from agent.logic.messages import GRANTS_MAX, Level, Live, Position, Report, Request, RequestKind
-from agent.logic.picture import feed_path, flow_into, metered_path, source_zone_of
+from agent.logic.picture import feed_path, flow_into, metered_path, source_zone_of, vouches
 from agent.logic.state import Grant, Recent, Reservation, State
 
 
@@ -29,8 +29,11 @@ def hear(state: State, peer: int, report: Report, old: Report | None, now: int) 
     grant = state.grants.get(peer)
     if grant is not None and grant.request.number != request.number:
         release(state, peer, now)
-    if old is not None and old.request.number not in (0, request.number) and report.position is Position.CLOSED:
-        carried_out(state, peer, old.request, now)
+    if old is not None and old.request.number not in (0, request.number):
+        if report.position is Position.CLOSED:
+            carried_out(state, peer, old.request, now)
+        elif state.shed_for == (peer, old.request.number):  # given up: there are no other steps to wait for
+            state.retry_at = min(state.retry_at, now + state.config.retry)
     if request.number:
         state.asking.add(peer)
     else:
@@ -46,7 +49,7 @@ def carried_out(state: State, device: int, request: Request, now: int) -> None:
         mask = sum(1 << on_path for on_path, _ in path)
         source_zone = source_zone_of(state, path, live_zone)
         until = now + state.config.reservation_hold
-        state.recent.append(Recent(mask, source_zone, request.p_kw, request.q_kvar, until))
+        state.recent.append(Recent(mask, source_zone, request.zones, request.p_kw, request.q_kvar, until))
 
 
 def release(state: State, peer: int, now: int) -> None:
@@ -88,14 +91,14 @@ def _grantable(state: State, peer: int, request: Request, now: int) -> bool | No
     if request.kind is RequestKind.RETURN and request.opens >> state.me & 1 and state.position is Position.CLOSED:
         _open_for_return(state, peer, request, now)
         return None
-    if not _bound_allows(state, mine, request, now):
+    if not _bound_allows(state, peer, mine, request, now):
         return None
     if not _yields(state, peer, request, now):
         return None
     return False
 
 
-def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> bool:
+def _bound_allows(state: State, peer: int, mine: list[int], request: Request, now: int) -> bool:
     faulted = state.faulted()
     if now < state.moved_at + generation_pause(state, request.zones):
         return False
@@ -108,6 +111,8 @@ def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> 
             return False
         if state.held >> zone & 1 and request.kind is not RequestKind.RETURN:
             return False
+        if request.kind is RequestKind.RESTORE and not vouches(state, zone):
+            return False
     if any(not g.path and g.request.zones & request.zones for g in state.grants.values()):
         return False
     if len(mine) == 2:
@@ -117,6 +122,7 @@ def _bound_allows(state: State, mine: list[int], request: Request, now: int) -> 
     if request.opens >> state.me & 1 and not state.trip and current_zero(state) and state.automation:
         state.emit("opens_for_plan", now)
         state.retry_at = now + state.config.shed_hold
+        state.shed_for = (peer, request.number)
         trip(state, now, "opens for a plan", clearing=True)
     return False
 

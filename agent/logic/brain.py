@@ -25,6 +25,7 @@ from agent.logic.messages import (
     CommandResult,
     Direction,
     Level,
+    Live,
     LockRecord,
     Measurement,
     Operate,
@@ -33,6 +34,7 @@ from agent.logic.messages import (
     Report,
     Request,
 )
+from agent.logic.picture import vouches
 from agent.logic.state import NEVER, State
 from scl.topology import Feeder
 
@@ -158,7 +160,7 @@ class Brain:
             state.peer_pickup = report.upto_us
         if old is None or _plans_differ(report, old):
             state.version += 1
-            if old is not None:
+            if old is not None and (report.live_a is not old.live_a or report.live_b is not old.live_b):
                 a, b = state.grid.sides[peer]
                 observe.follow_life(state, a, report.live_a, old.live_a, now)
                 observe.follow_life(state, b, report.live_b, old.live_b, now)
@@ -364,7 +366,7 @@ class Brain:
             grants = tuple(sorted((peer, grant.request.number) for peer, grant in state.grants.items()))
         content = (
             state.position, *episode,
-            state.live_a, state.live_b, state.load_p, state.load_q,
+            *_vouched(state), *_load(state),
             state.claim_number, state.claim_zones, state.claim_us, state.claim_final,
             state.locked_a, state.locked_b, state.latched, state.failed, state.automation, state.tagged, state.ready,
             state.request, grants,
@@ -382,6 +384,23 @@ class Brain:
             observe.remember_demand(state, state.zone_b, now)
         state.version += 1
         state.actions.append(Publish(report))
+
+
+def _vouched(state: State) -> tuple[Live, Live]:
+    """Voltage on our sides as we publish it: of a dead zone that we cannot vouch for, we say that we do not know."""
+    live_a, live_b = state.live_a, state.live_b
+    if live_a is Live.LIVE is live_b:
+        return live_a, live_b
+    if live_a is Live.DEAD and not vouches(state, state.zone_a):
+        live_a = Live.UNKNOWN
+    if live_b is Live.DEAD and not vouches(state, state.zone_b):
+        live_b = Live.UNKNOWN
+    return live_a, live_b
+
+
+def _load(state: State) -> tuple[float, float]:
+    """Load as we publish it: none before we are ready, nobody counts it until then."""
+    return (state.load_p, state.load_q) if state.ready else (0.0, 0.0)
 
 
 def _load_differs(report: Report, old: Report | None) -> bool:

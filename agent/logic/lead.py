@@ -20,7 +20,7 @@ from agent.logic.messages import (
     RequestKind,
 )
 from agent.logic.outage import Supply, demand
-from agent.logic.picture import dead_component, feed_path, flow_into, is_closed, metered_path, zone_live
+from agent.logic.picture import dead_component, explained, feed_path, flow_into, is_closed, metered_path
 from agent.logic.problem import Feed
 from agent.logic.restore import Search, plan
 from agent.logic.state import NEVER, Reservation, State
@@ -265,23 +265,9 @@ def _first_part(state: State, feed: Feed, dead: int) -> tuple[int, tuple[float, 
 
 def _patience(state: State, dead: int) -> int:
     """A fault that explains the outage: settle only; otherwise the supply may come back by itself."""
-    if state.faulted() & _dead_area(state, dead):
+    if explained(state, dead):
         return state.config.settle
     return state.config.infeed_loss_wait
-
-
-def _dead_area(state: State, dead: int) -> int:
-    """All zones around ``dead`` that are not live, through open and closed devices alike."""
-    grid = state.grid
-    seen = 1 << dead
-    queue = [dead]
-    for zone in queue:
-        for device in grid.zone_devices[zone]:
-            far = grid.other(device, zone)
-            if not seen >> far & 1 and zone_live(state, far) is not Live.LIVE:
-                seen |= 1 << far
-                queue.append(far)
-    return seen
 
 
 def pending_claim(state: State) -> bool:

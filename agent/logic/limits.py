@@ -80,15 +80,17 @@ class Limits:
         """The way to a supply's dead zone."""
         state, grid = self.state, self.grid
         elements = []
+        steps = [step for step in state.recent if step.zones & ~self.revived]
+        """What has come back to life is in the flows already, see :meth:`_flow`."""
         for device, zone in supply.path:
             p, q = self._base(device, zone)
-            for step in state.recent:
+            for step in steps:
                 if step.devices >> device & 1:
                     p, q = p + step.p_kw, q + step.q_kvar
             elements.append(Element(device, p, q, grid.entry_kva(device, zone)))
         source_zone = source_zone_of(state, supply.path, supply.live_zone)
         p, q = self._source_output(source_zone)
-        for step in state.recent:
+        for step in steps:
             if step.source_zone == source_zone:
                 p, q = p + step.p_kw, q + step.q_kvar
         source = grid.feeder.sources[grid.zone_source[source_zone]]

@@ -10,6 +10,8 @@ from agent.logic.state import NEVER, State
 
 LOAD_STEADY = 150_000
 """Load is published when position, voltage and pick-up have been steady this long."""
+ADOPT_STEP = 50_000
+"""Demands are looked at together."""
 DIP = 150_000
 """A fault elsewhere may take the voltage for so long; load and generation are then what they were."""
 DEMAND_LASTS = 1_000_000
@@ -50,7 +52,7 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
             state.direction = Direction.NONE
             state.emit("start", now, ("start_us", new.start_us))
         risen = level is Level.PICKUP and before is not Level.PICKUP
-        if risen or state.direction in (Direction.NONE, Direction.UNKNOWN) or new.direction is not old.direction:
+        if risen or state.direction in (Direction.NONE, Direction.UNKNOWN) or _turned(state, new, old):
             state.direction = believe(state, new.direction, new.peak_a)
         if level is Level.PICKUP and before is not Level.PICKUP:
             state.picked = True
@@ -61,6 +63,12 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
         state.emit("dropoff", now, ("end_us", new.end_us))
     if level is Level.BLIND and before is not Level.BLIND:
         state.version += 1
+
+
+def _turned(state: State, new: Measurement, old: Measurement) -> bool:
+    """Has the current truly turned? What decays in the filters once a fault is cleared points anywhere."""
+    definite = new.direction in (Direction.INTO_A, Direction.INTO_B)
+    return new.direction is not old.direction and definite and (new.level is Level.PICKUP or not state.picked)
 
 
 def picked_up(state: State, now: int) -> None:
@@ -106,6 +114,17 @@ def join_voltage(state: State, now: int) -> None:
         state.live_a, state.live_b = live_a, live_b
         state.steady_since = now
         state.version += 1
+    _watch_over(state)
+
+
+def _watch_over(state: State) -> None:
+    """Which of our zones do we see live? Once one is dead, that says whether we saw it die."""
+    for zone, live in ((state.zone_a, state.live_a), (state.zone_b, state.live_b)):
+        if live is Live.LIVE:
+            if state.level is Level.BLIND:
+                state.watched &= ~(1 << zone)
+            else:
+                state.watched |= 1 << zone
 
 
 def follow_life(state: State, zone: int, live: Live, before: Live, now: int) -> None:
@@ -117,7 +136,10 @@ def follow_life(state: State, zone: int, live: Live, before: Live, now: int) -> 
 
 
 def follow_load(state: State, now: int) -> None:
-    """Publish load in the steady state only: what peers hold during a fault is the load from before it."""
+    """Publish load in the steady state only: what peers hold during a fault is the load from before it.
+
+    That an open device carries none is told at once: it may be closed again before anything was steady.
+    """
     if state.position is Position.OPEN:
         p = q = 0.0
     elif state.active or Live.LIVE not in (state.live_a, state.live_b) or state.position is not Position.CLOSED:
@@ -129,7 +151,7 @@ def follow_load(state: State, now: int) -> None:
         state.load_at = NEVER
         return
     due = state.steady_since + LOAD_STEADY
-    if now < due:
+    if now < due and (state.active or state.position is not Position.OPEN):
         state.load_at = due
         return
     state.load_at = NEVER
@@ -139,6 +161,7 @@ def follow_load(state: State, now: int) -> None:
 def remember_demand(state: State, zone: int, now: int) -> None:
     """A zone's demand is what flows into it; looked at when that has lasted (published loads predate a fault)."""
     due = now + (DEMAND_LASTS if zone in state.known else LOAD_STEADY)
+    due += ADOPT_STEP - due % ADOPT_STEP
     state.candidates[zone] = due
     state.adopt_at = min(state.adopt_at, due)
 

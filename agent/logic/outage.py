@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.logic.grid import bits
-from agent.logic.messages import Level, Position
-from agent.logic.picture import live_and_dead, metered_path
+from agent.logic.messages import Level, Live, Position
+from agent.logic.picture import islands, live_and_dead, metered_path, vouches
 from agent.logic.state import State
 
 
@@ -55,13 +55,22 @@ def demand(state: State, zone: int, known: dict[int, tuple[float, float]]) -> tu
 
 
 class Outage:
-    """See the module; ``known`` is each zone's metered demand from before it went dead."""
+    """See the module; ``known`` is each zone's metered demand from before it went dead.
 
-    def __init__(self, state: State, known: dict[int, tuple[float, float]], allow_held: bool) -> None:
+    ``foresee``: zones that only generators keep alive count as dead. What they will need in a moment is not given to
+    others; they are fed when they are dead.
+    """
+
+    def __init__(
+        self, state: State, known: dict[int, tuple[float, float]], allow_held: bool = False, foresee: bool = False
+    ) -> None:
         self.state = state
         self.grid = state.grid
         self.faulted = state.faulted()
         self.live, self._dead = live_and_dead(state)
+        if foresee:
+            doomed = islands(state, self.live)
+            self.live, self._dead = self.live & ~doomed, self._dead | doomed
         self.dark: dict[int, str] = {}
         """Dead zones that are not planned for, and why."""
         self.unsettled = 0
@@ -93,6 +102,8 @@ class Outage:
             if device == state.me:
                 if state.active:
                     return "fault current present", True
+                if state.live_on(zone) is Live.DEAD and not vouches(state, zone):
+                    return "it went dead unseen, and no known fault explains it", False
                 continue
             report = state.peers[device]
             name = self.grid.devices[device].name
@@ -100,6 +111,8 @@ class Outage:
                 return f"agent of {name} silent", False
             if not report.ready:
                 return f"agent of {name} not ready", False
+            if (report.live_a if self.grid.sides[device][0] == zone else report.live_b) is Live.UNKNOWN:
+                return f"{name} cannot say why it is dead", False
             if report.position not in (Position.OPEN, Position.CLOSED):
                 return f"position of {name} not known", True
             if report.level in (Level.START, Level.PICKUP):

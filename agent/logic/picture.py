@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.logic.grid import bits
 from agent.logic.messages import Live, Position
 from agent.logic.state import State
 
@@ -176,6 +177,44 @@ def dead_component(state: State, zone: int, without: int) -> int:
                     seen |= 1 << far
                     queue.append(far)
     return seen
+
+
+def explained(state: State, dead: int) -> bool:
+    """Is a fault known that explains why this zone is dead: one in the dead area around it, whatever is open there?"""
+    grid = state.grid
+    seen = 1 << dead
+    queue = [dead]
+    for zone in queue:
+        for device in grid.zone_devices[zone]:
+            far = grid.other(device, zone)
+            if not seen >> far & 1 and zone_live(state, far) is not Live.LIVE:
+                seen |= 1 << far
+                queue.append(far)
+    return bool(state.faulted() & seen)
+
+
+def vouches(state: State, zone: int) -> bool:
+    """Can we say of one of our own, dead, zones that nothing we do not know of happened in it? We saw it die, or know
+    of a fault that explains it. (A fault may have struck while we were blind or away.)"""
+    return bool(state.watched >> zone & 1) or explained(state, zone)
+
+
+def islands(state: State, live: int) -> int:
+    """Those of the ``live`` zones that no source feeds, every position around them being known.
+
+    They hang on generators, which may not last, or their voltage has not yet been missed.
+    """
+    found = unclear = 0
+    for zone in bits(live):
+        if (found | unclear) >> zone & 1 or feed_path(state, zone) is not None:
+            continue
+        component = dead_component(state, zone, -1)
+        beside = {device for inside in bits(component) for device in state.grid.zone_devices[inside]}
+        if component & state.grid.sources_mask or not all(is_closed(state, d) or state.is_open(d) for d in beside):
+            unclear |= component
+        else:
+            found |= component & live
+    return found
 
 
 def metered(state: State, zone: int) -> tuple[float, float] | None:

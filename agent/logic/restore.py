@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.logic.grid import bits
-from agent.logic.limits import Limits, bears
+from agent.logic.limits import MOVES_LAST, Limits, bears
 from agent.logic.outage import Outage, Supply, closable
 from agent.logic.picture import is_closed
 from agent.logic.problem import Feed, Problem, fits_inside, tree, zones_of
@@ -34,7 +34,8 @@ class Search:
 
     def __init__(self, state: State, known: dict[int, tuple[float, float]], now: int, allow_held: bool = False) -> None:
         self.state = state
-        self.outage = Outage(state, known, allow_held)
+        lately = now - state.last_move < MOVES_LAST
+        self.outage = Outage(state, known, allow_held, foresee=lately and not allow_held)
         self.limits = Limits(state, known, now)
 
     def fits(self, supply: Supply, p: float, q: float, zones: int = 0) -> bool:

@@ -52,6 +52,7 @@ class Recent:
 
     devices: int
     source_zone: int
+    zones: int
     p_kw: float
     q_kvar: float
     until: int
@@ -130,6 +131,8 @@ class State:
         self.request_number = 0
         self.request_since = 0
         self.retry_at = 0
+        self.shed_for = (-1, 0)
+        """The peer and number of the request that our device opened for, and stays open."""
         self.tries = 0
         self.recent: list[Recent] = []
         self.asking: set[int] = set()
@@ -142,6 +145,8 @@ class State:
         """The present episode has led to a claim, or needs none."""
         self.doubt = 0
         """Dead zones that may hold the fault of our last episode: nobody could say in time, nobody has claimed them."""
+        self.watched = 0
+        """Those of our zones that we see live, or saw die: only for them can we say that no fault current entered."""
         self.picked = False
         """The present or last episode reached pick-up."""
         self.peer_pickup = 0

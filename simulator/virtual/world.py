@@ -135,10 +135,12 @@ class World:
         self.brains[device] = brain
         self.due[device] = 0
         self.monitor.restored(device, restored)
-        self.act(device, brain.start(now), now)
-        meas = self.sensing.meas[device]
+        actions = brain.start(now)
         if not self.sensing.blind[device]:
-            self.measured(device, meas._replace(upto_us=now - MU_DELAY), now)
+            # In the same instant: of two reports only the newer one is ever on the wire.
+            actions += brain.measure(self.sensing.meas[device]._replace(upto_us=now - MU_DELAY), now)
+        said = [action for action in actions if type(action) is Publish]
+        self.act(device, [action for action in actions if action not in said[:-1]], now)
         self.bus.status(device, self.bays.says(device), now)
 
     def act(self, device: int, actions: list[Action], now: int) -> None:

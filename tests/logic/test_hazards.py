@@ -360,3 +360,52 @@ def test_a_block_that_only_the_breaker_remembers_is_obeyed() -> None:
     assert [order.block_close for order in sent] == [True]
     assert brain.state.locked_a
     assert brain.state.locked_b
+
+
+def test_what_decays_after_the_fault_is_cleared_does_not_turn_its_direction() -> None:
+    """A claim of the next breaker upstream rests on this direction: unknown, the whole busbar would be given up."""
+    bench = lab()
+    i = index(bench, "F1")
+    brain = bench.brains[i]
+    flows = bench.measured[i]._replace(
+        level=Level.PICKUP, direction=Direction.INTO_B, start_us=bench.now - 3 * MS, peak_a=FAULT_A, current_zero=False
+    )
+    brain.measure(flows._replace(upto_us=bench.now - MS), bench.now)
+    for after, level, direction in (
+        (80 * MS, Level.START, Direction.INTO_A),
+        (82 * MS, Level.START, Direction.UNKNOWN),
+        (90 * MS, Level.QUIET, Direction.UNKNOWN),
+    ):
+        now = bench.now + after
+        end = now - MS if level is Level.QUIET else 0
+        brain.measure(flows._replace(level=level, direction=direction, end_us=end, upto_us=now - MS), now)
+        assert brain.last_report is not None
+        assert brain.last_report.direction is Direction.INTO_B
+
+
+def test_a_zone_that_nobody_saw_die_is_not_fed_without_a_known_fault() -> None:
+    """BB1 went dark while R11's agent was down: whether a fault was the reason, R11 cannot say of Z11 and Z12."""
+    bench = lab()
+    bench.kill("R11")
+    bench.source_on[zone(bench, "BB1")] = False
+    bench.plant()
+    bench.run(3_000 * MS)
+    restart(bench, "R11", None)
+    bench.run(8_000 * MS)
+    assert not bench.energised() & {"Z11", "Z12"}
+    assert "Z13" in bench.energised()
+    assert "F1" not in bench.open_devices(), "nothing opens for what cannot be done"
+    bench.source_on[zone(bench, "BB1")] = True
+    bench.plant()
+    bench.run(2_000 * MS)
+    assert {"Z11", "Z12"} <= bench.energised()
+
+
+def test_a_zone_that_died_unseen_is_fed_once_a_fault_explains_it() -> None:
+    bench = lab()
+    bench.kill("L12")
+    bench.fault("Z11")
+    bench.run(1_000 * MS)
+    restart(bench, "L12", None)
+    bench.run(8_000 * MS)
+    assert bench.energised() == {"BB1", "BB2", "Z12", "Z13", "Z21", "Z22"}

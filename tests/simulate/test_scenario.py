@@ -81,6 +81,21 @@ def test_two_cores_give_the_same_answers() -> None:
     assert [a.seed for a in alone] == list(range(100, 160))
 
 
+ONCE_BROKEN = {
+    20034472: "the only witness of the fault went blind while the zone died",
+    20042333: "a device that had opened for a plan stayed out of the next one; a step counted twice",
+    30022161: "an island on generators died just after its capacity was given away",
+    30034998: "an open device was taken for loaded",
+    30074542: "the only witness of the fault had been restarted",
+    30095063: "an island on generators died just after its capacity was given away",
+}
+
+
+@pytest.mark.parametrize("seed", ONCE_BROKEN)
+def test_what_once_broke_holds(seed: int) -> None:
+    assert World(random_scenario(seed, 10)).run().broken is None
+
+
 @pytest.mark.parametrize("chaos", ["calm", "chaos"])
 def test_fresh_seeds_hold(chaos: str) -> None:
     """A few hundred seeds here; CI and ``flisr simulate`` run thousands."""
