@@ -23,17 +23,8 @@ def ied_wires(model: Model, feeder: Feeder) -> dict[str, IedWire]:
         roles[device.breaker_ied] = (Role.BREAKER, device.name)
     for device in feeder.devices:
         roles[device.agent] = (Role.AGENT, device.name)
-    addresses = {(a.ied, a.ld_inst, a.cb_name): a for a in model.addresses}
     ips = {point.ied: point.p["IP"] for point in reversed(model.connected) if "IP" in point.p}
-    goose: dict[tuple[str, str, str], GooseControl] = {}
-    samples: dict[tuple[str, str, str], SvControl] = {}
-    for ied in model.ieds.values():
-        for node, control in ied.controls():
-            place = (ied.name, control.ld_inst, control.name)
-            if control.kind == "GSEControl":
-                goose[place] = _goose(ied, node, control, addresses.get(place))
-            else:
-                samples[place] = _samples(ied, node, control, addresses.get(place))
+    goose, samples = controls(model)
     wires = {}
     for ied in model.ieds.values():
         role, served = roles.get(ied.name, (Role.OTHER, None))
@@ -50,6 +41,23 @@ def ied_wires(model: Model, feeder: Feeder) -> dict[str, IedWire]:
             logical_devices=tuple(ied.devices),
         )
     return wires
+
+
+def controls(
+    model: Model,
+) -> tuple[dict[tuple[str, str, str], GooseControl], dict[tuple[str, str, str], SvControl]]:
+    """All control blocks of the file with their addresses, by (IED, LD, name): GOOSE, and Sampled Values."""
+    addresses = {(a.ied, a.ld_inst, a.cb_name): a for a in model.addresses}
+    goose: dict[tuple[str, str, str], GooseControl] = {}
+    samples: dict[tuple[str, str, str], SvControl] = {}
+    for ied in model.ieds.values():
+        for node, control in ied.controls():
+            place = (ied.name, control.ld_inst, control.name)
+            if control.kind == "GSEControl":
+                goose[place] = _goose(ied, node, control, addresses.get(place))
+            else:
+                samples[place] = _samples(ied, node, control, addresses.get(place))
+    return goose, samples
 
 
 def subscriptions(model: Model, ied: Ied) -> Iterator[tuple[str, str, str]]:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from agent.goose import frame as ethernet
 from agent.goose import session
 from agent.goose.codec import CodecError, Pdu, decode
+from agent.goose.tap import Packet
 from scl.flisr_dataset import OPER_CONTROL
 from scl.topology import DeviceKind, Feeder
-from simulator.demo.capture import Packet
 from simulator.demo.follow import Line
 
 STALE_US = 1_000

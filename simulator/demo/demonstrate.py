@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent.goose.tap import Packet
 from scl.problem import SclError
 from scl.topology import Feeder
 from simulator.demo import comtrade, report
-from simulator.demo.capture import Packet
 from simulator.demo.course import Course, trips
 from simulator.demo.follow import Line
 from simulator.demo.heard import listen

@@ -11,13 +11,13 @@ from agent.goose.codec import CodecError
 from agent.goose.codec import Pdu as Message
 from agent.goose.dataset import command_data_set, report_data_set
 from agent.goose.layout import Raw
+from agent.goose.tap import Packet
 from agent.logic.messages import Report
 from agent.security.frames import FrameError
 from agent.sv.codec import Asdu
 from agent.sv.frame import open_payload
 from scl.flisr_dataset import AGENT_LD, FLISR_CONTROL, OPER_CONTROL
 from scl.topology import Feeder
-from simulator.demo.capture import Packet
 from simulator.demo.course import Trip, goose
 
 SAMPLES_PER_CYCLE = 80

@@ -22,11 +22,12 @@ from typing import Any
 
 import yaml
 
+from agent.goose.tap import LINKTYPE_ETHERNET, LINKTYPE_RAW, udp_socket
 from agent.logic.grid import Grid, bits
 from agent.security import keys
 from scl import describe, generate
 from scl.topology import Feeder
-from simulator.demo.capture import LINKTYPE_ETHERNET, LINKTYPE_RAW, Capture, udp_socket
+from simulator.demo.capture import Capture
 from simulator.demo.scenario import Scenario
 from simulator.ieds.link import PlantLink
 from simulator.lan import Lan, Namespace, Processes, descendants

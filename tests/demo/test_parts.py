@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from agent.goose.tap import Packet
 from scl.describe import read as read_drawing
 from simulator.demo import comtrade, report
-from simulator.demo.capture import Capture, Packet
+from simulator.demo.capture import Capture
 from simulator.demo.course import Course, Trip
 from simulator.demo.follow import Follower, Line
 from simulator.demo.judge import Judge

@@ -12,13 +12,14 @@ import pytest
 from agent.goose.dataset import DataSet, command_data_set, report_data_set
 from agent.goose.frame import Envelope
 from agent.goose.layout import Head, Layout
+from agent.goose.tap import Packet
 from agent.logic.messages import BreakerCommand, Level, Position, Report
 from agent.sv import codec
 from agent.sv.frame import sealer
 from benchmarks.trip import Case, cases, rows
 from scl.describe import read as read_drawing
 from simulator.demo import split
-from simulator.demo.capture import Capture, Packet
+from simulator.demo.capture import Capture
 from simulator.demo.course import Course, Trip, trips
 from simulator.demo.follow import Line
 from simulator.demo.heard import Heard, listen

@@ -1,0 +1,92 @@
+"""What the bench commands of GOOSE and Sampled Values share: where frames come from, for how long, with which names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from agent.goose.tap import CaptureError, Packet, Tap, read_capture
+from agent.security.frames import Key
+from agent.security.keys import KeyFileError
+from agent.security.keys import load as load_keys
+from scl.names import NOTHING, Names, read_names
+from scl.problem import SclError
+
+PATIENCE_S = 0.2
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Interface, groups or a file; how long; names and keys."""
+    path = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, at the end."),
+        click.option("--keys", type=path, help="Key file: say whether each frame is authentic."),
+        click.option("--scd", type=path, help="SCL file that gives names to what is heard."),
+        click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Keep the frames (pcap)."),
+        click.option("--seconds", type=click.FloatRange(min=0), help="Stop after so long."),
+        click.option("--count", type=click.IntRange(min=1), help="Stop after so many frames."),
+        click.option("--address", default="127.0.0.1", show_default=True, metavar="IP", help="Where groups are."),
+        click.option("--port", default=102, show_default=True, help="UDP port of the groups."),
+        click.option("--group", "groups", multiple=True, metavar="IP", help="Join a multicast group. Repeatable."),
+        click.option("-i", "--interface", default="", metavar="IF", help="Listen to all frames of an interface."),
+        click.argument("file", required=False, type=path),
+    ):
+        command = option(command)
+    return command
+
+
+def names_of(scd: Path | None) -> Names:
+    """From the file that was named, if one was."""
+    try:
+        return read_names(scd) if scd else NOTHING
+    except SclError as error:
+        raise click.ClickException(f"{scd}: {error}") from error
+
+
+def keys_of(file: Path | None) -> tuple[Key, ...] | None:
+    """All keys of the file that was named; None: none was."""
+    try:
+        return tuple(load_keys(file)) if file else None
+    except KeyFileError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def packets(
+    file: Path | None, interface: str, groups: tuple[str, ...], port: int, address: str, seconds: float | None
+) -> Iterator[tuple[Packet, int]]:
+    """(packet, link type): a file to its end, or live until the time is over or the person interrupts."""
+    if (file is not None) + bool(interface) + bool(groups) != 1:
+        raise click.UsageError("give one of: a capture file, --interface, --group")
+    if file is not None:
+        try:
+            yield from read_capture(file)
+        except (CaptureError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+        except ImportError:
+            raise click.ClickException("reading captures needs scapy: pip install 'flisr[simulator]'") from None
+        return
+    try:
+        tap = Tap(interface, groups, port, address)
+    except PermissionError as error:
+        raise click.ClickException(f"listening to {interface or groups[0]} needs CAP_NET_RAW (root)") from error
+    except OSError as error:
+        raise click.ClickException(f"{interface or ', '.join(groups)}: {error.strerror or error}") from error
+    end = None if seconds is None else time.monotonic() + seconds
+    try:
+        while end is None or time.monotonic() < end:
+            yield from tap.read(PATIENCE_S if end is None else min(PATIENCE_S, end - time.monotonic()))
+    except KeyboardInterrupt:
+        return
+    finally:
+        tap.close()
+
+
+def wide_console(**options: Any) -> Console:
+    """Where nobody's window sets a width, one that references fit into."""
+    console = Console(**options)
+    return console if console.is_terminal else Console(**options, width=max(console.width, 160))
