@@ -1,4 +1,4 @@
-"""GOOSE there and back between two processes, authenticated, on a virtual cable: our publisher and subscriber.
+"""GOOSE there and back between two processes, authenticated, on a virtual cable; Sampled Values, 160 streams.
 
 One process publishes a report with a new state, the other accepts it (form, MAC, sequence, age, values) and publishes
 its own; the first accepts that. Beside it, where there is a C compiler, the same cable with a bare C echo at the far
@@ -29,6 +29,7 @@ from agent.goose.subscriber import Subscriber
 from agent.logic.messages import Report
 from agent.security.frames import Algorithm, Key
 from agent.station.realtime import prepare
+from benchmarks import samples
 from benchmarks.row import Row
 from simulator import lan
 
@@ -60,7 +61,7 @@ def run(quick: bool) -> list[Row]:
                 )
             )
         rows.append(Row(f"{wire} {load}", "lost", "events", ours["lost"], 0.0))
-    return rows
+    return [*rows, *samples.rows(quick)]
 
 
 def _measure_echo(count: int, load: str) -> dict[str, float] | None:

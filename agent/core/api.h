@@ -107,8 +107,28 @@ void core_read(core_receiver *receiver, core_state *state);
 void core_count(core_receiver *receiver, core_counters *counters);
 int64_t core_samples(core_receiver *receiver, int64_t since, int64_t *times, int32_t *values, int64_t maximum, int64_t *next);
 int32_t core_frame(core_receiver *receiver, const uint8_t *frame, int64_t length, int64_t now_us);
+int64_t core_frames(core_receiver *receiver, const uint8_t *frames, int64_t length, int64_t count, int64_t now_us, int64_t step_us);
 void core_feed(core_receiver *receiver, const int32_t *values, const int64_t *times, int64_t count);
 void core_quiet(core_receiver *receiver, int64_t now_us);
+
+/* ---- many streams in one thread ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t frames;
+    uint64_t foreign;            /* Sampled Values to nobody here */
+    uint64_t oversized;
+    uint64_t dropped_by_kernel;
+    uint64_t wakes;
+} ring_counters;
+
+typedef struct core_ring core_ring;
+
+core_ring *ring_open(int32_t interface_index, int32_t megabytes, uint32_t tick_us, char *error, int32_t error_size);
+int32_t ring_add(core_ring *ring, core_receiver *receiver, char *error, int32_t error_size);
+int32_t ring_start(core_ring *ring, int32_t priority, char *error, int32_t error_size);
+void ring_stop(core_ring *ring);
+void ring_close(core_ring *ring);
+void ring_count(core_ring *ring, ring_counters *counters);
 
 /* ---- source (merging unit) --------------------------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@ _SOURCES = [
     "supervision.c",
     "sockets.c",
     "receiver.c",
+    "ring.c",
     "source.c",
 ]
 _HEADERS = ["api.h", "system.h", "sha256.h", "frame.h", "phasor.h", "onset.h", "detector.h", "receiver.h"]

@@ -71,6 +71,11 @@ class ProtectionCore:
         self._state = ffi.new("core_state *")
         self._counters = ffi.new("core_counters *")
 
+    @property
+    def native(self) -> Any:
+        """The compiled receiver, for :mod:`agent.core.ring`."""
+        return self._receiver
+
     def start(self, realtime_priority: int = 0) -> None:
         """Start the thread; a SCHED_FIFO priority above 0 is tried and silently not had without the permission."""
         if lib.core_start(self._receiver, realtime_priority, self._failure.room, self._failure.size) != 0:
@@ -150,6 +155,11 @@ class ProtectionCore:
     def frame(self, payload: bytes, now_us: int) -> bool:
         """Take one frame from memory (Ethernet frame or session datagram); False: dropped and counted."""
         return bool(lib.core_frame(self._receiver, ffi.from_buffer(payload), len(payload), now_us))
+
+    def frames(self, frames: bytes, length: int, now_us: int, step_us: int) -> int:
+        """Take layer-2 frames of one length that lie one after the other; returns how many were not dropped."""
+        count = len(frames) // length
+        return int(lib.core_frames(self._receiver, ffi.from_buffer(frames), length, count, now_us, step_us))
 
     def silence(self, now_us: int) -> None:
         """Tell a stream fed from memory what time it is, so that it goes blind."""

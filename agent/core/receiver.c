@@ -85,6 +85,14 @@ int32_t core_frame(core_receiver *r, const uint8_t *frame, int64_t length, int64
     return taken;
 }
 
+/* Frames of one length, one after the other in memory, ``step_us`` apart: recordings, and what a frame costs. */
+int64_t core_frames(core_receiver *r, const uint8_t *frames, int64_t length, int64_t count, int64_t now_us, int64_t step_us) {
+    int64_t taken = 0;
+    for (int64_t i = 0; i < count; i++) taken += receiver_frame(r, frames + i * length, (size_t)length, now_us + i * step_us, 0);
+    publish_state(r);
+    return taken;
+}
+
 void core_feed(core_receiver *r, const int32_t *values, const int64_t *times, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         r->last_received = times[i];
@@ -134,8 +142,8 @@ core_receiver *core_open(const core_config *config, char *error, int32_t size) {
 }
 
 int32_t core_start(core_receiver *r, int32_t priority, char *error, int32_t size) {
-    if (r->running || !r->config.transport) {
-        snprintf(error, (size_t)size, "%s", r->running ? "already started" : "no link: fed from memory");
+    if (r->running || r->dealt || !r->config.transport) {
+        snprintf(error, (size_t)size, "%s", r->running ? "already started" : r->dealt ? "its frames come from a ring" : "no link: fed from memory");
         return -1;
     }
     int bad = sockets_open(r, error, size);

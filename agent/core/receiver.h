@@ -39,6 +39,7 @@ struct core_receiver {
     /* thread and sockets */
     pthread_t thread;
     int running, socket, stop, event;
+    int dealt;                /* its frames come from a ring */
     uint8_t *ring;
     size_t cursor;
     uint8_t *datagrams;

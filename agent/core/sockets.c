@@ -155,6 +155,7 @@ void *sockets_work(void *argument) {
     for (;;) {
         int ready = poll(waits, 2, r->quiet ? 100 : 5);
         if (waits[1].revents) break;
+        if (waits[0].revents & POLLERR) forget_error(waits[0].fd);
         r->counters.wakes++;
         if (ready > 0) {
             /* A batch that is not full was the last; a flood does not keep us from the clock. */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 static inline int64_t clock_us(void) {
@@ -16,6 +17,13 @@ static inline int64_t clock_us(void) {
 
 static inline void fail(char *error, int32_t size, const char *what) {
     snprintf(error, (size_t)size, "%s: %s", what, strerror(errno));
+}
+
+/* An interface that went down is told by poll again and again until somebody asks. */
+static inline void forget_error(int socket) {
+    int number;
+    socklen_t length = sizeof number;
+    getsockopt(socket, SOL_SOCKET, SO_ERROR, &number, &length);
 }
 
 #endif
