@@ -53,6 +53,7 @@ def rows(quick: bool) -> Iterator[Row]:
         case = f"sv {STREAMS} streams" + (" hmac" if secured else "")
         yield Row(case, "processor", "% of a core", told["processor"], None if secured else 20.0)
         yield Row(case, "lost", "frames", told["lost"], 0.0)
+        yield Row(case, "sent too late", "frames", told["late"], None)
         yield Row(case, "taken", "frames/s", told["rate"], 0.995 * STREAMS * RATE, False)
 
 
@@ -172,7 +173,8 @@ def _listen(secured: bool, seconds: float, ready: Path) -> dict[str, float]:
         after, took, used = _sum(cores, ring), time.monotonic() - began, _processor_s() - spent
     return {
         "processor": 100.0 * used / took,
-        "lost": float(sum(after[word] - before[word] for word in ("dropped", "gaps", "stale"))),
+        "lost": float(sum(after[word] - before[word] for word in ("dropped", "gaps"))),
+        "late": float(after["stale"] - before["stale"]),
         "rate": (after["samples"] - before["samples"]) / took,
     }
 
