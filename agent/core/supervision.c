@@ -1,4 +1,21 @@
-/* Order and time of samples: what is a gap, a jump, the past, and when a stream is blind. */
+/* Order and time of samples: what is a gap, a jump, the past, and when a stream is blind.
+
+   state     sample                                                       result                           next
+   QUIET     any that is not stale                                        evaluated; a cycle to be seeing  SEEING
+   SEEING    smpCnt one ahead (rolls over at a full second)               evaluated                        SEEING
+   SEEING    two ahead, currents good: one was lost                       one interpolated, then evaluated SEEING
+   SEEING    further ahead, up to a quarter of a second                   gap: blind for a cycle           SEEING
+   SEEING    further ahead still                                          jump: blind for a cycle          SEEING
+   SEEING    the same, or behind (redundant path, out of order)           late: dropped                    SEEING
+   SEEING    behind, the eighth in a row that counts on                   jump: its publisher has started  SEEING
+                                                                          again; blind for a cycle
+   any       refrTm, or the time that smpCnt gives, too far from ours     stale: dropped                   same
+   any       a phase current invalid, questionable or test                invalid: blind                   SEEING
+   any       a phase voltage so                                           evaluated without direction      SEEING
+   any       smpSynch none: timed by our clock and its own count          evaluated                        same
+   SEEING    (nothing for blind_after_us)                                 silence: blind                   QUIET
+
+   Blind lasts until a full cycle has been seen again. */
 #include <string.h>
 
 #include "receiver.h"

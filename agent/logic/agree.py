@@ -77,6 +77,30 @@ def consider(state: State, now: int) -> None:
             state.grants[peer] = Grant(report.request, now + state.config.lease, path)
 
 
+def asked(state: State) -> bool:
+    """Is there a request whose grant may be ours to give, now or when something changes?"""
+    return any(
+        peer not in state.grants
+        and (report := state.peers[peer]) is not None
+        and _concerns(state, peer, report.request)
+        for peer in state.asking
+    )
+
+
+def _concerns(state: State, peer: int, request: Request) -> bool:
+    """We touch what it energises, or lie on its live path or beside its source; or how it is fed is not clear."""
+    grid = state.grid
+    if sides_of(state, request.zones):
+        return True
+    a, b = grid.sides[peer]
+    live_zone = a if request.zones >> b & 1 else b
+    path = feed_path(state, live_zone)
+    if path is None:
+        return True
+    on_path = any(device == state.me for device, _ in path)
+    return on_path or source_zone_of(state, path, live_zone) in grid.sides[state.me]
+
+
 def _grantable(state: State, peer: int, request: Request, now: int) -> bool | None:
     """True: as path element; False: as a bound; None: not, or not concerned."""
     if not state.ready or not state.time_good or state.active or state.level is Level.BLIND or state.failed:

@@ -12,7 +12,7 @@ mistake is a ``ValueError``.
 from __future__ import annotations
 
 from agent.logic import gate, isolate, lead, observe, orders, verdict
-from agent.logic.agree import consider, hear
+from agent.logic.agree import asked, consider, hear
 from agent.logic.config import BrainConfig
 from agent.logic.direction import episode_zone
 from agent.logic.grid import Grid
@@ -67,7 +67,7 @@ class Brain:
     @property
     def idle(self) -> bool:
         """Nothing to decide: of what far peers say only requests matter at once."""
-        return self._idle
+        return self._idle and not self.state.asking
 
     @property
     def last_report(self) -> Report | None:
@@ -153,7 +153,8 @@ class Brain:
         state = self.state
         old = state.peers[peer]
         state.peers[peer] = report
-        if old is None or report.position is not old.position or report.failed is not old.failed:
+        moved = old is None or report.position is not old.position or report.failed is not old.failed
+        if moved:
             state.paths.clear()
             state.last_move = now
         if report.level is Level.PICKUP and (old is None or old.level is not Level.PICKUP):
@@ -167,7 +168,7 @@ class Brain:
         if old is not None and report.claim_number < old.claim_number:
             isolate.adopt(state, old, now)
         if not state.fresh[peer]:
-            state.fresh[peer] = True
+            state.fresh[peer] = moved = True
             state.paths.clear()
             state.version += 1
             state.emit("peer_heard", now, ("peer", state.grid.devices[peer].name))
@@ -181,7 +182,8 @@ class Brain:
                 isolate.accept(state, peer, report, now, old is None)
                 return self._heard(peer, report, old, now)
             state.seen[peer] = report.claim_number
-        if self._idle and not (report.request.number or state.tell):
+        asks = report.request.number or (old is not None and old.request.number)
+        if self._idle and not (asks or state.tell or (moved and state.asking)):
             # Remembered; nothing that we decide depends on it.
             actions, state.actions = state.actions, []
             return actions
@@ -305,7 +307,8 @@ class Brain:
             state.decided
             and not state.doubt
             and not (state.trip or state.isolate_since or state.request.number or state.close_at or state.command)
-            and not (state.asking or state.grants)
+            and not state.grants
+            and not (state.asking and asked(state))
             and (state.locked_a or state.locked_b or gate.dead_side(state) < 0)
             and state.claim_final
         )
