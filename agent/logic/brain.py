@@ -159,6 +159,8 @@ class Brain:
             state.last_move = now
         if report.level is Level.PICKUP and (old is None or old.level is not Level.PICKUP):
             state.peer_pickup = report.upto_us
+            if state.level is Level.START:
+                state.noticed = now
         if old is None or _plans_differ(report, old):
             state.version += 1
             if old is not None and (report.live_a is not old.live_a or report.live_b is not old.live_b):

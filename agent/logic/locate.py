@@ -113,7 +113,8 @@ def deadline_for(state: State, device: int) -> int:
     conventional = state.grid.devices[device].merging_unit is None
     ours = state.grid.devices[state.me].merging_unit is None
     wait = state.config.conventional_wait if conventional or ours else state.config.answer_wait
-    return state.asked + wait
+    # Who was kept from looking at its own pick-up has others' answers waiting as well: they are read first.
+    return max(state.asked + wait, state.noticed + state.config.late_look)
 
 
 def decide(state: State, zone: int, now: int) -> Decision:

@@ -48,7 +48,7 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
     if state.active:
         if new.start_us != old.start_us or before in (Level.QUIET, Level.BLIND):
             state.decided = state.picked = False
-            state.steady_since = now
+            state.steady_since = state.noticed = now
             state.direction = Direction.NONE
             state.emit("start", now, ("start_us", new.start_us))
         risen = level is Level.PICKUP and before is not Level.PICKUP
@@ -56,6 +56,7 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
             state.direction = believe(state, new.direction, new.peak_a)
         if level is Level.PICKUP and before is not Level.PICKUP:
             state.picked = True
+            state.noticed = now
             picked_up(state, now)
     elif before in (Level.START, Level.PICKUP):
         state.steady_since = state.moved_at = now

@@ -149,6 +149,8 @@ class State:
         """Those of our zones that we see live, or saw die: only for them can we say that no fault current entered."""
         self.picked = False
         """The present or last episode reached pick-up."""
+        self.noticed = 0
+        """When our episode, or the peer's pick-up that makes our start count, came to our notice."""
         self.peer_pickup = 0
         """Sample time at which a peer last reported a new pick-up."""
         self.paths: dict[int, list[tuple[int, int]] | None] = {}

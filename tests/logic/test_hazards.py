@@ -409,3 +409,23 @@ def test_a_zone_that_died_unseen_is_fed_once_a_fault_explains_it() -> None:
     restart(bench, "L12", None)
     bench.run(8_000 * MS)
     assert bench.energised() == {"BB1", "BB2", "Z12", "Z13", "Z21", "Z22"}
+
+
+def test_an_agent_that_was_kept_from_its_own_pickup_reads_the_answers_first() -> None:
+    """F1 wakes 12 ms late: its wait for answers is over by the clock, but nobody has had the time to be heard."""
+    bench = lab()
+    i, now = index(bench, "F1"), bench.now
+    brain = bench.brains[i]
+    late = now + 12 * MS
+    flows = bench.measured[i]._replace(
+        level=Level.PICKUP, direction=Direction.INTO_B, start_us=now, pickup_us=now, upto_us=late - MS,
+        peak_a=FAULT_A, current_zero=False,
+    )  # fmt: skip
+    brain.measure(flows, late)
+    assert brain.state.claim_zones == 0
+    answer = bench.brains[index(bench, "R11")].last_report
+    assert answer is not None
+    below = answer._replace(level=Level.PICKUP, direction=Direction.INTO_B, start_us=now, upto_us=now + 5 * MS)
+    brain.report(index(bench, "R11"), below, late)
+    brain.timer(late + 2 * MS)
+    assert brain.state.claim_zones == 0, "R11 says that the fault is beyond it"
