@@ -17,8 +17,9 @@ class BrainConfig:
     """So much later answers a device that shares no zone with the one that picked up."""
     answer_wait: int = 9_000
     """From our pick-up: spread, two transfers and one retransmission. Who has not answered by then is uncertain."""
-    late_look: int = 1_500
-    """The least of it that is left once the pick-up has come to our notice: a stall keeps answers waiting unread."""
+    late_look: int = 7_000
+    """The least of it that is left once the pick-up has come to our notice: after a stall, answers wait unread, and the
+    others have yet to be asked."""
     conventional_wait: int = 45_000
     """Instead of it where a neighbour has no SV: its relay needs up to two cycles."""
     conventional_delay: int = 25_000

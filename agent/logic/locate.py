@@ -113,7 +113,7 @@ def deadline_for(state: State, device: int) -> int:
     conventional = state.grid.devices[device].merging_unit is None
     ours = state.grid.devices[state.me].merging_unit is None
     wait = state.config.conventional_wait if conventional or ours else state.config.answer_wait
-    # Who was kept from looking at its own pick-up has others' answers waiting as well: they are read first.
+    # Who was kept from looking at its own pick-up has answers waiting to be read, and has asked late itself.
     return max(state.asked + wait, state.noticed + state.config.late_look)
 
 

@@ -429,3 +429,20 @@ def test_an_agent_that_was_kept_from_its_own_pickup_reads_the_answers_first() ->
     brain.report(index(bench, "R11"), below, late)
     brain.timer(late + 2 * MS)
     assert brain.state.claim_zones == 0, "R11 says that the fault is beyond it"
+
+
+def test_an_agent_that_asked_late_waits_for_the_answer() -> None:
+    """Nobody has had the question for more than 6 ms: that is no silence yet."""
+    bench = lab()
+    i, now = index(bench, "F1"), bench.now
+    brain = bench.brains[i]
+    late = now + 7 * MS
+    flows = bench.measured[i]._replace(
+        level=Level.PICKUP, direction=Direction.INTO_B, start_us=now, pickup_us=now, upto_us=late - MS,
+        peak_a=FAULT_A, current_zero=False,
+    )  # fmt: skip
+    brain.measure(flows, late)
+    brain.timer(late + 6 * MS)
+    assert brain.state.claim_zones == 0
+    brain.timer(late + 8 * MS)
+    assert brain.state.claim_zones, "but it does not wait for ever"
