@@ -74,10 +74,28 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str |
 )
 @click.option(
     "--time-source",
-    type=click.Choice(["kernel", "trusted"]),
+    type=click.Choice(["kernel", "ptp", "trusted"]),
     default="kernel",
     show_default=True,
-    help="Believe the kernel's clock discipline, or trust the clock unasked.",
+    help="Believe the kernel's clock discipline, or linuxptp (else the kernel), or trust the clock unasked.",
+)
+@click.option("--ptp-socket", default="", metavar="PATH", help="linuxptp's management socket; default: /var/run/ptp4l.")
+@click.option(
+    "--ptp-domain", type=click.IntRange(0, 255), default=0, show_default=True, help="Domain that linuxptp runs in."
+)
+@click.option(
+    "--ptp-profile",
+    type=click.Choice(["any", "61850-9-3", "c37.238-2011", "c37.238-2017"]),
+    default="any",
+    show_default=True,
+    help="What the network was set up for.",
+)
+@click.option(
+    "--ptp-hold-over",
+    type=click.FloatRange(0, 3600),
+    default=30.0,
+    show_default=True,
+    help="Seconds for which the time still counts after the grandmaster is lost.",
 )
 @click.option("--priority", default=50, show_default=True, help="SCHED_FIFO priority; 0: none.")
 @click.option("--replace", is_flag=True, help="End a protection process that still runs in the state directory first.")

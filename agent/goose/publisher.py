@@ -32,6 +32,8 @@ from agent.goose.layout import Head, Layout
 from agent.goose.session import DEFAULT, SessionEnvelope, SessionProfile
 from agent.goose.stream import Stream
 from agent.security.frames import TRAILING, Key, Profile
+from agent.security.iv import Ivs
+from agent.security.ring import KeyGroup
 
 T = TypeVar("T")
 
@@ -71,7 +73,7 @@ class Publisher(Generic[T]):
         self,
         stream: Stream,
         data_set: DataSet[T],
-        key: Key | None,
+        key: Key | KeyGroup | None,
         *,
         source: bytes = bytes(6),
         first_st_num: int = 1,
@@ -80,8 +82,10 @@ class Publisher(Generic[T]):
         intervals_ms: tuple[int, ...] | None = None,
         profile: Profile = TRAILING,
         session_profile: SessionProfile = DEFAULT,
+        ivs: Ivs | None = None,
     ) -> None:
-        """``source``: MAC address of the interface (layer 2). ``key`` None: not authenticated."""
+        """``source``: MAC address of the interface (layer 2). ``key`` None: not authenticated; a group: the key whose
+        time it is. ``ivs``: for keys that need them, those of this publisher; None: of this process alone."""
         self.stream = stream
         self.state = State.SILENT
         self.synchronised = True
@@ -92,7 +96,9 @@ class Publisher(Generic[T]):
         self._layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
         self._envelope: Envelope | SessionEnvelope
         if stream.routed:
-            self._envelope = SessionEnvelope(stream.appid, simulation=simulation, key=key, profile=session_profile)
+            self._envelope = SessionEnvelope(
+                stream.appid, simulation=simulation, key=key, profile=session_profile, ivs=ivs
+            )
         else:
             self._envelope = Envelope(
                 stream.destination,
@@ -102,6 +108,7 @@ class Publisher(Generic[T]):
                 simulation=simulation,
                 key=key,
                 profile=profile,
+                ivs=ivs,
             )
         self._intervals = tuple(ms * 1000 for ms in intervals_ms or curve(stream.min_ms, stream.max_ms))
         self._ttl_ms = max(1, self._intervals[-1] * 5 // 2000)
@@ -148,7 +155,7 @@ class Publisher(Generic[T]):
         self.state = State.BURST
         self._step = 0
         self._due = now + self._intervals[0]
-        return self._frame()
+        return self._frame(now)
 
     def timer(self, now: int) -> bytes | None:
         """The retransmission that is due, if one is. A late call sends one frame, not all that were missed."""
@@ -168,9 +175,9 @@ class Publisher(Generic[T]):
         self._due += self._intervals[self._step]
         if self._due <= now:
             self._due = now + self._intervals[self._step]
-        return self._frame()
+        return self._frame(now)
 
-    def _frame(self) -> bytes:
+    def _frame(self, now: int) -> bytes:
         head = Head(
             self._ttl_ms,
             self._t,
@@ -182,4 +189,4 @@ class Publisher(Generic[T]):
             self._nds_com,
         )
         self.sent += 1
-        return self._envelope.seal(self._layout.encode(head, self._values))
+        return self._envelope.seal(self._layout.encode(head, self._values), now)

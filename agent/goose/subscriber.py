@@ -36,6 +36,10 @@ repeated its state for that long (and 16 heartbeats, whose pace is not known); w
 sent before it, too, and stays out. A mark from the future (a clock was wrong when it was made) would shut everybody
 out: there age alone decides.
 
+Keys are those of a group in time (:class:`agent.security.ring.KeyGroup`); whether one has expired is not asked while
+our clock is not synchronised. Two different authentic frames with one IV (``iv-reused``): their publisher is broken,
+and with it the key; the second is dropped.
+
 The mark may be restored (:class:`Mark`), so that a restart opens no window for replays. With the simulation mode on
 (LPHD.Sim), simulated frames are accepted, and from the first of them on the real ones are dropped; each kind has its
 own sequence.
@@ -55,12 +59,14 @@ from agent.goose.layout import Head, Layout, Raw, head_of
 from agent.goose.session import SessionProfile
 from agent.goose.stream import Stream
 from agent.security.frames import TRAILING, FrameError, Key, Profile, parse_extension
+from agent.security.ring import KeyGroup
 
 T = TypeVar("T")
 
 _MODULUS = 1 << 32
 _HALF = 1 << 31
 _BAD_CLOCK = codec.CLOCK_FAILURE | codec.CLOCK_NOT_SYNCHRONISED
+_IVS_KEPT = 256
 _BURST = 16
 """Repetitions of a new state may come faster than the heartbeat for as many as this (ours: 3); the rest take its time.
 """
@@ -76,7 +82,9 @@ class Drop(StrEnum):
     ENCRYPTED = "encrypted"
     UNAUTHENTICATED = "unauthenticated"
     UNKNOWN_KEY = "unknown-key"
+    EXPIRED_KEY = "expired-key"
     BAD_MAC = "bad-mac"
+    IV_REUSED = "iv-reused"
     DATA_SET = "data-set"
     CONF_REV = "conf-rev"
     NEEDS_COMMISSIONING = "nds-com"
@@ -153,13 +161,14 @@ class _Sequence:
 
 
 class Subscriber(Generic[T]):
-    """One control block. ``keys``: those that verify its frames; None: frames are taken without authentication."""
+    """One control block. ``keys``: those that verify its frames (a group: as long as it is their time); None: frames
+    are taken without authentication."""
 
     def __init__(
         self,
         stream: Stream,
         data_set: DataSet[T],
-        keys: tuple[Key, ...] | None,
+        keys: tuple[Key, ...] | KeyGroup | None,
         *,
         policy: Policy | None = None,
         mark: Mark | None = None,
@@ -175,7 +184,9 @@ class Subscriber(Generic[T]):
         self.data_set = data_set
         self.layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
         """How its PDUs lie on the wire, where numbers have the fixed width."""
-        self._keys = None if keys is None else {key.identifier: key for key in keys}
+        self._keys = KeyGroup(keys) if isinstance(keys, tuple) else keys
+        self._ivs: dict[bytes, bytes] = {}
+        """MAC by KeyID and IV, of the last authentic frames that had one."""
         self._policy = policy or Policy()
         self._profile = profile
         self._address = b"" if stream.routed else stream.destination
@@ -226,7 +237,7 @@ class Subscriber(Generic[T]):
         return Dropped(reason)
 
     def _receive(self, payload: bytes, now: int) -> Accepted[T]:
-        apdu, simulated = self._routed(payload) if self.stream.routed else self._layer2(payload)
+        apdu, simulated = self._routed(payload, now) if self.stream.routed else self._layer2(payload, now)
         head, values = self._decode(apdu)
         if head.conf_rev != self.stream.conf_rev:
             raise _Refused(Drop.CONF_REV)
@@ -254,32 +265,46 @@ class Subscriber(Generic[T]):
 
     # --- outer layers ------------------------------------------------------------------------------------------------
 
-    def _layer2(self, payload: bytes) -> tuple[bytes, bool]:
+    def _layer2(self, payload: bytes, now: int) -> tuple[bytes, bool]:
         view = frame.parse(payload, profile=self._profile)
         if view.appid != self.stream.appid or view.destination != self._address:
             raise _Refused(Drop.FOREIGN)
         if self._keys is not None:
             extension = parse_extension(view.extension, self._profile)
-            self._verify(extension.key, view.domain, extension.mac)
+            key = self._keys.find(extension.key, now if self.time_good else 0)
+            if not key.verifies(view.domain, extension.mac, extension.iv):
+                raise _Refused(Drop.BAD_MAC)
+            if extension.iv:
+                self._once(key, extension.iv, extension.mac)
         return view.apdu, view.simulation
 
-    def _routed(self, payload: bytes) -> tuple[bytes, bool]:
-        view = session.parse(payload)
+    def _routed(self, payload: bytes, now: int) -> tuple[bytes, bool]:
+        keys = self._keys
+        if keys is None:
+            view = session.parse(payload)
+            if view.appid != self.stream.appid:
+                raise _Refused(Drop.FOREIGN)
+            return view.apdu, view.simulation
+        moment = now if self.time_good else 0
+        view = session.parse(payload, keys=lambda identifier: keys.find(identifier, moment))
         if view.appid != self.stream.appid:
             raise _Refused(Drop.FOREIGN)
-        if self._keys is not None:
-            if not view.mac:
-                raise _Refused(Drop.UNAUTHENTICATED)
-            self._verify(view.key, view.domain, view.mac)
+        if not view.mac:
+            raise _Refused(Drop.UNAUTHENTICATED)
+        key = keys.find(view.key, moment)
+        if not view.opened and not key.verifies(view.domain, view.mac, view.iv):
+            raise _Refused(Drop.BAD_MAC)
+        if view.iv:
+            self._once(key, view.iv, view.mac)
         return view.apdu, view.simulation
 
-    def _verify(self, identifier: int, domain: bytes, mac: bytes) -> None:
-        assert self._keys is not None
-        key = self._keys.get(identifier)
-        if key is None:
-            raise _Refused(Drop.UNKNOWN_KEY)
-        if not key.verifies(domain, mac):
-            raise _Refused(Drop.BAD_MAC)
+    def _once(self, key: Key, iv: bytes, mac: bytes) -> None:
+        """An IV belongs to one frame, which may come twice by two paths."""
+        used = key.identifier.to_bytes(4, "big") + iv
+        if self._ivs.setdefault(used, mac) != mac:
+            raise _Refused(Drop.IV_REUSED)
+        if len(self._ivs) > _IVS_KEPT:
+            del self._ivs[next(iter(self._ivs))]
 
     def _decode(self, apdu: bytes) -> tuple[Head, tuple[Raw, ...]]:
         """By the precompiled layout; else field by field, which tells what is different."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from agent.security.frames import Algorithm
+from agent.security.frames import Algorithm, Key
 from agent.security.keys import ALGORITHMS, KeyFileError, load, write_laboratory_keys
 
 
@@ -26,7 +28,7 @@ def keys() -> None:
     type=click.Choice(list(ALGORITHMS)),
     default=Algorithm.HMAC_SHA256_128.text,
     show_default=True,
-    help="HMAC and the bits of it that travel.",
+    help="HMAC or GMAC and the bits of it that travel; GCM encrypts sessions. GMAC keys are of AES-256.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def lab(out: Path, groups: tuple[str, ...], algorithm: str, as_json: bool) -> None:
@@ -39,7 +41,7 @@ def lab(out: Path, groups: tuple[str, ...], algorithm: str, as_json: bool) -> No
         raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
     except KeyFileError as error:
         raise click.ClickException(str(error)) from error
-    _tell(out, [(key.identifier, key.group, key.algorithm.text) for key in made], as_json)
+    _tell(out, made, as_json)
 
 
 @keys.command()
@@ -51,14 +53,24 @@ def check(file: Path, as_json: bool) -> None:
         ring = load(file)
     except KeyFileError as error:
         raise click.ClickException(str(error)) from error
-    _tell(file, [(key.identifier, key.group, key.algorithm.text) for key in ring], as_json)
+    _tell(file, ring, as_json)
 
 
-def _tell(file: Path, rows: list[tuple[int, str, str]], as_json: bool) -> None:
+def _tell(file: Path, made: Iterable[Key], as_json: bool) -> None:
+    listed = [_plain(key) for key in made]
     if as_json:
-        listed = [{"id": identifier, "group": group, "algorithm": name} for identifier, group, name in rows]
         click.echo(json.dumps({"file": str(file), "keys": listed}))
         return
     click.echo(f"{file}:")
-    for identifier, group, name in rows:
-        click.echo(f"  key {identifier}  {name}  group {group}")
+    for entry in listed:
+        times = "".join(f"  {name} {entry[name]}" for name in ("from", "until") if name in entry)
+        click.echo(f"  key {entry['id']}  {entry['algorithm']}  group {entry['group']}{times}")
+
+
+def _plain(key: Key) -> dict[str, str | int]:
+    """What may be shown of a key."""
+    entry: dict[str, str | int] = {"id": key.identifier, "group": key.group, "algorithm": key.algorithm.text}
+    for name, moment in (("from", key.valid_from_us), ("until", key.valid_until_us)):
+        if moment is not None:
+            entry[name] = datetime.fromtimestamp(moment / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    return entry

@@ -1,13 +1,16 @@
-"""Static laboratory keys: one YAML file, mode 0600, read at start. (Key distribution by group is a later issue.)
+"""The key file: one YAML file, mode 0600, read at start.
 
 .. code-block:: yaml
 
     flisr-keys: 1
+    grace-s: 300            # optional: how long a key verifies after the next one's time has come
     keys:
-      - {id: 1, group: flisr, algorithm: hmac-sha256-128, secret: <base64, 32 to 64 octets>}
+      - {id: 1, group: flisr, algorithm: hmac-sha256-128, secret: <base64>}
+      - {id: 2, group: flisr, algorithm: aes-gmac-128, secret: <base64>, from: 2026-12-01T00:00:00Z}
 
-A group may have several keys: the first one signs, all of them verify. Errors name the file, the entry and the reason,
-never a secret.
+``from`` and ``until`` (ISO 8601, UTC, both optional) say when a key's time is; the rules are in
+:mod:`agent.security.ring`. Of keys without times the first one signs, all verify. A secret has 32 to 64 octets for
+HMAC, 16 or 32 for AES. Errors name the file, the entry and the reason, never a secret.
 """
 
 from __future__ import annotations
@@ -17,19 +20,23 @@ import binascii
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from agent.security.frames import Algorithm, Key
+from agent.security.frames import Algorithm, Key, make_key
+from agent.security.ring import GRACE_S, KeyGroup
 
 FORMAT = 1
-SECRET_MIN = 32
-SECRET_MAX = 64
+LABORATORY_SECRET = 32
+GRACE_MAX_S = 86_400
 FILE_MAX = 1 << 20
 ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
+FIELDS = ("id", "group", "algorithm", "secret", "from", "until")
 
 
 class KeyFileError(ValueError):
@@ -39,8 +46,9 @@ class KeyFileError(ValueError):
 class KeyRing:
     """Keys by group and by identifier."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[Key], grace_s: int = GRACE_S) -> None:
         self._keys = tuple(keys)
+        self.grace_s = grace_s
         seen: dict[int, Key] = {}
         for key in self._keys:
             if key.identifier in seen:
@@ -59,16 +67,20 @@ class KeyRing:
         return tuple(dict.fromkeys(key.group for key in self._keys))
 
     def group(self, name: str) -> tuple[Key, ...]:
-        """The keys that verify this group's frames, the signing one first; KeyFileError if there is none."""
+        """This group's keys, in the order of the file; KeyFileError if there is none."""
         keys = tuple(key for key in self._keys if key.group == name)
         if not keys:
             known = ", ".join(self.groups) or "none"
             raise KeyFileError(f"no key for group {name!r} (groups in the file: {known})")
         return keys
 
-    def signing(self, name: str) -> Key:
-        """The key that signs this group's frames."""
-        return self.group(name)[0]
+    def schedule(self, name: str) -> KeyGroup:
+        """This group's keys in time."""
+        return KeyGroup(self.group(name), self.grace_s)
+
+    def signing(self, name: str, now_us: int | None = None) -> Key:
+        """The key that signs this group's frames, now if no time is given."""
+        return self.schedule(name).signing(time.time_ns() // 1000 if now_us is None else now_us)
 
 
 def load(path: str | Path) -> KeyRing:
@@ -95,11 +107,17 @@ def load(path: str | Path) -> KeyRing:
         raise KeyFileError(f"{path}: not YAML{where}") from None  # the error's text may quote a secret
     if not isinstance(document, dict) or document.get("flisr-keys") != FORMAT:
         raise KeyFileError(f"{path}: not a key file (expected 'flisr-keys: {FORMAT}')")
+    unknown = sorted(str(name) for name in document if name not in ("flisr-keys", "grace-s", "keys"))
+    if unknown:
+        raise KeyFileError(f"{path}: unknown field {unknown[0]!r}")
+    grace_s = document.get("grace-s", GRACE_S)
+    if isinstance(grace_s, bool) or not isinstance(grace_s, int) or not 0 <= grace_s <= GRACE_MAX_S:
+        raise KeyFileError(f"{path}: grace-s must be a number of seconds, up to {GRACE_MAX_S}")
     entries = document.get("keys")
     if not isinstance(entries, list) or not entries:
         raise KeyFileError(f"{path}: no keys")
     try:
-        return KeyRing([_key(entry, number) for number, entry in enumerate(entries, 1)])
+        return KeyRing([_key(entry, number) for number, entry in enumerate(entries, 1)], grace_s)
     except KeyFileError as error:
         raise KeyFileError(f"{path}: {error}") from None
 
@@ -118,7 +136,7 @@ def _key(entry: Any, number: int) -> Key:
     where = f"key {number}"
     if not isinstance(entry, dict):
         raise KeyFileError(f"{where}: expected id, group, algorithm, secret")
-    unknown = sorted(str(name) for name in entry if name not in ("id", "group", "algorithm", "secret"))
+    unknown = sorted(str(name) for name in entry if name not in FIELDS)
     if unknown:
         raise KeyFileError(f"{where}: unknown field {unknown[0]!r}")
     identifier, group = entry.get("id"), entry.get("group")
@@ -137,9 +155,34 @@ def _key(entry: Any, number: int) -> Key:
         octets = base64.b64decode(secret, validate=True) if isinstance(secret, str) else b""
     except (binascii.Error, ValueError):
         raise KeyFileError(f"{where}: the secret is not base64") from None
-    if not SECRET_MIN <= len(octets) <= SECRET_MAX:
-        raise KeyFileError(f"{where}: the secret has {len(octets)} octets; expected {SECRET_MIN} to {SECRET_MAX}")
-    return Key(identifier, algorithm, octets, group)
+    if len(octets) not in algorithm.secrets:
+        raise KeyFileError(
+            f"{where}: the secret has {len(octets)} octets; {algorithm.text} expects {algorithm.secret_text}"
+        )
+    begins, ends = _moment(entry.get("from"), f"{where}: from"), _moment(entry.get("until"), f"{where}: until")
+    if ends is not None and ends <= (begins or 0):
+        raise KeyFileError(f"{where}: until is not after from")
+    return make_key(identifier, algorithm, octets, group, valid_from_us=begins, valid_until_us=ends)
+
+
+def _moment(value: Any, where: str) -> int | None:
+    """µs UTC of an ISO 8601 time. YAML has made a datetime of it already, unless it was quoted or not one."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise KeyFileError(f"{where}: expected an ISO 8601 time as 2026-12-01T00:00:00Z") from None
+    if not isinstance(value, datetime):
+        kind = "a time of day is missing" if isinstance(value, date) else "expected an ISO 8601 time"
+        raise KeyFileError(f"{where}: {kind}")
+    if value.tzinfo is None or value.utcoffset() != timedelta(0):
+        raise KeyFileError(f"{where}: expected UTC (…Z)")
+    moment = (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if not 0 < moment < 1_000_000 << 32:
+        raise KeyFileError(f"{where}: a time from 1970 to 2106 is needed")
+    return moment
 
 
 def write_laboratory_keys(
@@ -149,9 +192,8 @@ def write_laboratory_keys(
     names = list(dict.fromkeys(groups))
     if not names:
         raise KeyFileError("no group named")
-    keys = tuple(
-        Key(number, algorithm, secrets.token_bytes(SECRET_MIN), group) for number, group in enumerate(names, 1)
-    )
+    size = LABORATORY_SECRET if LABORATORY_SECRET in algorithm.secrets else 16
+    keys = tuple(make_key(number, algorithm, secrets.token_bytes(size), group) for number, group in enumerate(names, 1))
     entries = [
         {
             "id": key.identifier,

@@ -13,6 +13,8 @@ from agent.core.config import Layout
 from agent.goose.dataset import DataSet, command_data_set, report_data_set, status_data_set
 from agent.goose.described import misfits, stream_of
 from agent.goose.stream import Stream
+from agent.security.frames import HMACS, Key
+from agent.security.iv import fixed_field
 from agent.station import plain
 from agent.station.config import AgentConfig, KeyConfig, LinkConfig, PeerName, PeerStream, SvConfig
 from scl import flisr_dataset as names
@@ -21,11 +23,16 @@ from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
 from scl.topology import DeviceKind
 
 if TYPE_CHECKING:
+    from agent.security.keys import KeyRing
     from agent.station.launch import Options
 
 
 GROUP = "flisr"
 """The key group of the scheme; a file with other groups only is used by its first."""
+SAMPLES_GROUP = "flisr-sv"
+"""The group of the samples, where the file has it; else the same as GOOSE."""
+SAMPLES_KEYS_MAX = 4
+"""The compiled receiver's."""
 
 
 class ConfigurationError(Exception):
@@ -57,12 +64,13 @@ def agent_config(options: Options) -> AgentConfig:
     if ied is None or ied.role is not Role.AGENT or ied.device is None:
         agents = ", ".join(sorted(name for name, entry in scheme.ieds.items() if entry.role is Role.AGENT))
         raise ConfigurationError(f"{options.scd}: {options.ied} is not the IED of an agent; there are: {agents}")
-    ring = key_file.load(options.keys)
-    group = GROUP if GROUP in ring.groups else ring.groups[0]
-    keys = tuple(KeyConfig(key.identifier, key.algorithm.text, key.secret, key.group) for key in ring.group(group))
-    config = _Compiler(options, scheme, ied).compile(keys)
+    config = _Compiler(options, scheme, ied).compile(key_file.load(options.keys))
     body = json.dumps(plain.dump(config), sort_keys=True).encode()
     return plain.load(AgentConfig, {**plain.dump(config), "digest": hashlib.sha256(body).hexdigest()})
+
+
+def _key_config(key: Key) -> KeyConfig:
+    return KeyConfig(key.identifier, key.algorithm.text, key.secret, key.group, key.valid_from_us, key.valid_until_us)
 
 
 def layout_of(control: SvControl, frequency_hz: float) -> Layout | None:
@@ -80,7 +88,7 @@ class _Compiler:
         self.device = scheme.feeder.devices[self.index]
         self.wrong: list[str] = []
 
-    def compile(self, keys: tuple[KeyConfig, ...]) -> AgentConfig:
+    def compile(self, ring: KeyRing) -> AgentConfig:
         """All parts; ConfigurationError with the whole list of what is wrong."""
         feeder = self.scheme.feeder
         reports = report_data_set(len(feeder.zones), len(feeder.devices))
@@ -102,7 +110,10 @@ class _Compiler:
         if position is None:
             breaker_ied = self.device.breaker_ied
             self.wrong.append(f"{self.ied.name} does not subscribe to {names.POS_CONTROL} of {breaker_ied}")
-        sv = self._sv()
+        group = GROUP if GROUP in ring.groups else ring.groups[0]
+        keys = ring.group(group)
+        sv = self._sv(ring.group(SAMPLES_GROUP) if SAMPLES_GROUP in ring.groups else keys)
+        self._check_keys(keys)
         if self.wrong or report_out is None or order_out is None or position is None:
             raise ConfigurationError(*(f"{self.options.scd}: {line}" for line in self.wrong))
         options = self.options
@@ -119,14 +130,32 @@ class _Compiler:
                 options.udp_port if options.udp else 0,
                 options.udp_interface,
             ),
-            keys=keys,
+            keys=tuple(map(_key_config, keys)),
             report_out=report_out,
             order_out=order_out,
             reports_in=tuple(reports_in),
             status_in=self._stream(position, status),
             sv=sv,
             peers=tuple(PeerName(i, entry.name) for i, entry in enumerate(feeder.devices) if i != self.index),
+            key_grace_s=ring.grace_s,
         )
+
+    def _check_keys(self, keys: tuple[Key, ...]) -> None:
+        """What GOOSE cannot be signed with, here or by somebody who must not be taken for us."""
+        for key in keys:
+            if key.algorithm.encrypts and not self.options.udp:
+                self.wrong.append(
+                    f"{names.FLISR_CONTROL}, {names.OPER_CONTROL} of {self.ied.name}: key {key.identifier} of group "
+                    f"{key.group!r} is {key.algorithm.text}, which encrypts sessions (R-GOOSE); on Ethernet GOOSE is "
+                    f"signed, by HMAC or GMAC"
+                )
+        if any(key.algorithm.iv_size for key in keys):
+            ours = fixed_field(self.ied.name)
+            self.wrong += [
+                f"{self.ied.name} and {other} would use the same IVs: name one of them otherwise"
+                for other in self.scheme.ieds
+                if other != self.ied.name and fixed_field(other) == ours
+            ]
 
     def _own(self, name: str, data_set: DataSet[Any]) -> Stream | None:
         try:
@@ -139,7 +168,7 @@ class _Compiler:
         self.wrong += misfits(control, data_set, self.options.udp)
         return stream_of(control, data_set, self.options.udp, self.options.udp_port)
 
-    def _sv(self) -> SvConfig | None:
+    def _sv(self, keys: tuple[Key, ...]) -> SvConfig | None:
         unit = self.device.merging_unit
         if unit is None:
             return None
@@ -155,4 +184,20 @@ class _Compiler:
         group = (control.ip or "") if self.options.udp else ""
         if self.options.udp and not group:
             self.wrong.append(f"{control.cb_ref}: no multicast group (IP) for R-SV")
-        return SvConfig(control.sv_id, control.appid, control.mac, layout.name, control.conf_rev, group)
+        self._check_sv_keys(control.cb_ref, keys)
+        return SvConfig(
+            control.sv_id, control.appid, control.mac, layout.name, control.conf_rev, group,
+            tuple(map(_key_config, keys)),
+        )  # fmt: skip
+
+    def _check_sv_keys(self, stream: str, keys: tuple[Key, ...]) -> None:
+        """The compiled receiver knows HMAC only: better no start than samples that are all refused."""
+        for key in keys:
+            if key.algorithm not in HMACS:
+                self.wrong.append(
+                    f"{stream}: key {key.identifier} of group {key.group!r} is {key.algorithm.text}; the compiled "
+                    f"receiver of samples verifies HMAC-SHA256 only (a group {SAMPLES_GROUP!r} with HMAC keys serves "
+                    f"the samples alone)"
+                )
+        if len(keys) > SAMPLES_KEYS_MAX:
+            self.wrong.append(f"{stream}: {len(keys)} keys in group {keys[0].group!r}, at most {SAMPLES_KEYS_MAX}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent.goose.stream import Stream
 from agent.goose.subscriber import Mark
 from agent.logic.messages import LockRecord
+from agent.security.ring import GRACE_S
 from agent.station import plain
 from scl.topology import Feeder
 
@@ -26,6 +27,8 @@ class KeyConfig(NamedTuple):
     algorithm: str
     secret: bytes
     group: str = ""
+    from_us: int | None = None
+    until_us: int | None = None
 
 
 class PeerStream(NamedTuple):
@@ -46,6 +49,8 @@ class SvConfig(NamedTuple):
     """Name of a member of ``agent.core.config.Layout``."""
     conf_rev: int
     group: str = ""
+    keys: tuple[KeyConfig, ...] = ()
+    """Any of them verifies, at any time."""
 
 
 class LinkConfig(NamedTuple):
@@ -77,13 +82,14 @@ class AgentConfig:
     priority: int
     link: LinkConfig
     keys: tuple[KeyConfig, ...]
-    """The first signs, all verify."""
+    """Of GOOSE: who signs and verifies when is told by their times."""
     report_out: Stream
     order_out: Stream
     reports_in: tuple[PeerStream, ...]
     status_in: Stream
     sv: SvConfig | None
     peers: tuple[PeerName, ...]
+    key_grace_s: int = GRACE_S
     digest: str = ""
     """Of all the rest: two processes with the same digest run the same configuration."""
 

@@ -16,7 +16,8 @@ from agent.logic.messages import LockRecord
 from agent.station import plain
 from agent.station.lockfile import lock
 from agent.station.station import Station, StationSettings
-from agent.time.clock import TimeSource
+from agent.time.clock import PtpSettings, SourceKind, TimeSource
+from agent.time.profile import Profile
 
 USAGE = 64
 DATA_ERROR = 65
@@ -39,8 +40,19 @@ class Options:
     udp_interface: str = "127.0.0.1"
     mms_plain: tuple[str, int] | None = None
     time_source: str = "kernel"
+    ptp_socket: str = ""
+    ptp_domain: int = 0
+    ptp_profile: str = "any"
+    ptp_hold_over: float = 30.0
     priority: int = 50
     replace: bool = False
+
+
+def time_source(options: Options) -> TimeSource:
+    """Whom to believe about the clock."""
+    hold_over_us = int(options.ptp_hold_over * 1_000_000)
+    settings = PtpSettings(options.ptp_socket, options.ptp_domain, Profile(options.ptp_profile), hold_over_us)
+    return TimeSource(SourceKind(options.time_source), settings)
 
 
 class RefusedError(Exception):
@@ -134,7 +146,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         logical_device=agent["logical_device"],
         switch="XCBR1" if breaker else "XSWI1",
         peer_names={int(peer["device"]): str(peer["name"]) for peer in agent["peers"]},
-        time_source=TimeSource(options.time_source),
+        time_source=time_source(options),
         mms_plain=options.mms_plain,
         document=document,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,9 +16,12 @@ from agent.goose.publisher import Publisher
 from agent.goose.subscriber import Accepted, Mark, Subscriber
 from agent.logic.grid import Grid
 from agent.logic.messages import BreakerCommand, Report
-from agent.security.frames import Algorithm, Key
+from agent.security.frames import Algorithm, Key, make_key
+from agent.security.iv import Ivs, fixed_field
+from agent.security.ring import KeyGroup
 from agent.station.config import AgentConfig, KeyConfig
 from agent.station.engine import Engine
+from agent.station.ivs import IvReserve
 
 BREAKER = -1
 ASKED = frozenset(
@@ -31,7 +35,15 @@ _ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
 
 def key_of(config: KeyConfig) -> Key:
     """A prepared key."""
-    return Key(config.identifier, _ALGORITHMS[config.algorithm], config.secret, config.group)
+    return make_key(
+        config.identifier, _ALGORITHMS[config.algorithm], config.secret, config.group,
+        valid_from_us=config.from_us, valid_until_us=config.until_us,
+    )  # fmt: skip
+
+
+def goose_keys(agent: AgentConfig) -> KeyGroup:
+    """The keys of the agent's GOOSE, in time."""
+    return KeyGroup(map(key_of, agent.keys), agent.key_grace_s)
 
 
 class StationWire:
@@ -46,10 +58,13 @@ class StationWire:
     ) -> None:
         """``numbers``: first stNum by control block name. ``link``: instead of the configured one (tests).
         ``marks``: how far each stream had come, by control block reference."""
-        keys = tuple(key_of(key) for key in agent.keys)
+        keys = goose_keys(agent)
+        ivs: Ivs | None = None
         self._inbox: Inbox | None = None
         self._relaxed = False
         if link is None:
+            if any(key.algorithm.iv_size for key in keys):
+                ivs = Ivs(fixed_field(agent.ied), IvReserve(Path(agent.state_dir)).take())
             streams = [peer.stream for peer in agent.reports_in] + [agent.status_in]
             where = agent.link
             link = open_link(link_spec(streams, where.station_bus, where.udp_port, where.udp_interface))
@@ -58,10 +73,15 @@ class StationWire:
         reports = report_data_set(len(feeder.zones), len(feeder.devices))
         source = link.address or bytes(6)
         self._reports: Publisher[Report] = Publisher(
-            agent.report_out, reports, keys[0], source=source, first_st_num=numbers.get("gcbFlisr", 1)
+            agent.report_out, reports, keys, source=source, first_st_num=numbers.get("gcbFlisr", 1), ivs=ivs
         )
         self._orders: Publisher[BreakerCommand] = Publisher(
-            agent.order_out, command_data_set(), keys[0], source=source, first_st_num=numbers.get("gcbOper", 1)
+            agent.order_out,
+            command_data_set(),
+            keys,
+            source=source,
+            first_st_num=numbers.get("gcbOper", 1),
+            ivs=ivs,
         )
         self._device: dict[int, int] = {}
         """Device index, or BREAKER, by the subscriber's identity."""

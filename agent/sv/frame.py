@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from agent.goose import frame, session
@@ -15,6 +16,7 @@ from agent.goose.frame import ETHERTYPE_SV, Envelope
 from agent.goose.session import SessionEnvelope
 from agent.goose.stream import mac_octets
 from agent.security.frames import TRAILING, FrameError, Key, Profile, parse_extension
+from agent.security.iv import Ivs
 from agent.sv.codec import Pdu, decode
 
 
@@ -30,31 +32,35 @@ class Opened(NamedTuple):
 def open_payload(
     payload: bytes, keys: Iterable[Key] | None = None, *, routed: bool = False, profile: Profile = TRAILING
 ) -> Opened:
-    """An Ethernet frame (``routed``: a datagram). ``keys`` None: authentication is not asked for.
+    """An Ethernet frame (``routed``: a datagram). ``keys`` None: authentication is not asked for. No time, so that
+    a recording can be read: a key that has expired verifies.
 
     CodecError or FrameError, both with ``cause``: as in ``agent.goose.subscriber.Drop``.
     """
     if routed:
-        datagram = session.parse(payload, session.SV)
-        if keys is not None:
+        datagram = session.parse(payload, session.SV, None if keys is None else partial(_find, keys))
+        if keys is not None and not datagram.opened:
             if not datagram.mac:
                 raise FrameError("no authentication", "unauthenticated")
-            _verify(keys, datagram.key, datagram.domain, datagram.mac)
+            _verify(_find(keys, datagram.key), datagram.domain, datagram.mac, datagram.iv)
         return Opened(datagram.appid, datagram.simulation, datagram.number, decode(datagram.apdu))
     view = frame.parse(payload, ETHERTYPE_SV, profile)
     if keys is not None:
         extension = parse_extension(view.extension, profile)
-        _verify(keys, extension.key, view.domain, extension.mac)
+        _verify(_find(keys, extension.key), view.domain, extension.mac, extension.iv)
     return Opened(view.appid, view.simulation, None, decode(view.apdu))
 
 
-def _verify(keys: Iterable[Key], identifier: int, domain: bytes, mac: bytes) -> None:
+def _find(keys: Iterable[Key], identifier: int) -> Key:
     for key in keys:
         if key.identifier == identifier:
-            if not key.verifies(domain, mac):
-                raise FrameError("wrong MAC", "bad-mac")
-            return
+            return key
     raise FrameError(f"key {identifier} is not known", "unknown-key")
+
+
+def _verify(key: Key, domain: bytes, mac: bytes, iv: bytes) -> None:
+    if not key.verifies(domain, mac, iv):
+        raise FrameError("wrong MAC", "bad-mac")
 
 
 def sealer(
@@ -66,11 +72,12 @@ def sealer(
     vlan: tuple[int, int] | None = None,
     simulation: bool = False,
     profile: Profile = TRAILING,
+    ivs: Ivs | None = None,
 ) -> Callable[[bytes], bytes]:
-    """APDU to payload: Ethernet frames to ``mac``; without one, R-SV datagrams."""
+    """APDU to payload: Ethernet frames to ``mac``; without one, R-SV datagrams. ``ivs`` None: of this process alone."""
     if mac:
-        return Envelope(mac_octets(mac), source, appid, ETHERTYPE_SV, vlan, simulation, key, profile).seal
-    return SessionEnvelope(appid, session.SV, simulation, key).seal
+        return Envelope(mac_octets(mac), source, appid, ETHERTYPE_SV, vlan, simulation, key, profile, ivs).seal
+    return SessionEnvelope(appid, session.SV, simulation, key, ivs=ivs).seal
 
 
 __all__ = ["CodecError", "FrameError", "Opened", "open_payload", "sealer"]

@@ -12,16 +12,20 @@ from agent.goose import frame, session
 from agent.goose.codec import CodecError, tlv
 from agent.goose.frame import Envelope, parse
 from agent.goose.session import DEFAULT, SISCO, TR_90_5, SessionEnvelope
-from agent.security.frames import PROFILES, TRAILING, Algorithm, FrameError, Key, Profile, parse_extension
+from agent.security.frames import PROFILES, TRAILING, Algorithm, FrameError, Key, Profile, make_key, parse_extension
 from tests.goose.lab import KEY
 
 DESTINATION, SOURCE = bytes.fromhex("010ccd010011"), bytes.fromhex("020000000001")
 APDU = tlv(0x61, bytes(range(150)))
-KEYS = [Key(number, algorithm, bytes(32), "g", 5, 6) for number, algorithm in enumerate(Algorithm, 1)]
+KEYS = [
+    make_key(number, algorithm, bytes(max(set(algorithm.secrets) & {16, 32})), "g", valid_from_us=5_000_000)
+    for number, algorithm in enumerate(Algorithm, 1)
+]
+SIGNING = [key for key in KEYS if not key.algorithm.encrypts]
 
 
 @pytest.mark.parametrize("vlan", [None, (0, 4), (4095, 7)])
-@pytest.mark.parametrize("key", [None, *KEYS], ids=str)
+@pytest.mark.parametrize("key", [None, *SIGNING], ids=str)
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_what_is_sealed_is_taken_apart_again(vlan: tuple[int, int] | None, key: Key | None, profile: Profile) -> None:
     octets = Envelope(DESTINATION, SOURCE, 0x3FFF, vlan=vlan, simulation=True, key=key, profile=profile).seal(APDU)
@@ -35,9 +39,10 @@ def test_what_is_sealed_is_taken_apart_again(vlan: tuple[int, int] | None, key: 
             parse_extension(view.extension, profile)
         return
     extension = parse_extension(view.extension, profile)
-    assert extension[:3] == (5, 6, key.identifier)
-    assert key.verifies(view.domain, extension.mac)
-    assert not key.verifies(view.domain + b"\0", extension.mac)
+    assert extension[:3] == (5, 0, key.identifier)
+    assert len(extension.iv) == key.algorithm.iv_size
+    assert key.verifies(view.domain, extension.mac, extension.iv)
+    assert not key.verifies(view.domain + b"\0", extension.mac, extension.iv)
     start = 12 if vlan is None else 16
     assert view.domain == octets[start : start + 10 + len(APDU)]
 
@@ -127,15 +132,18 @@ def test_addresses_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 @pytest.mark.parametrize("tag", [session.GOOSE, session.SV])
 def test_sessions_are_taken_apart_again(profile: session.SessionProfile, key: Key | None, tag: int) -> None:
     envelope = SessionEnvelope(0x1234, tag, simulation=True, key=key, profile=profile, number=0xFFFFFFFE)
+    by_id = {} if key is None else {key.identifier: key}
     for number in (0xFFFFFFFF, 0):
-        view = session.parse(envelope.seal(APDU), tag)
+        view = session.parse(envelope.seal(APDU), tag, None if key is None else by_id.__getitem__)
         assert (view.version, view.number, view.tag, view.simulation) == (profile.version, number, tag, True)
         assert (view.appid, view.apdu) == (0x1234, APDU)
         assert view.key == (0 if key is None else key.identifier)
         if key is None:
             assert view.mac == b""
+        elif key.algorithm.encrypts:
+            assert view.opened
         else:
-            assert key.verifies(view.domain, view.mac)
+            assert key.verifies(view.domain, view.mac, view.iv)
     with pytest.raises(CodecError):
         session.parse(envelope.seal(APDU), session.SV if tag == session.GOOSE else session.GOOSE)
 

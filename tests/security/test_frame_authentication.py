@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.security.frames import Algorithm, Key
+from agent.security.frames import HMACS, Algorithm, Key
 
 RFC_4231 = [
     (b"\x0b" * 20, b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
@@ -27,7 +27,7 @@ RFC_4231 = [
 
 @pytest.mark.parametrize(("secret", "text", "expected"), RFC_4231)
 def test_rfc_4231(secret: bytes, text: bytes, expected: str) -> None:
-    for algorithm in Algorithm:
+    for algorithm in HMACS:
         mac = Key(1, algorithm, secret).mac(text)
         assert len(mac) == algorithm.size
         size = min(len(mac), len(expected) // 2)

@@ -15,6 +15,7 @@ from agent.security.frames import Algorithm, Key
 from agent.security.keys import KeyFileError, KeyRing, load, write_laboratory_keys
 
 SECRET = base64.b64encode(bytes(range(100, 132))).decode()
+SIXTEEN = base64.b64encode(bytes(range(100, 116))).decode()
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -77,6 +78,15 @@ def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
         (entry(secret=SECRET[:20]), "octets"),
         (entry(secret="%%%"), "base64"),
         (entry(secret=5), "octets"),
+        (entry(algorithm="aes-gmac-128", secret=SECRET[:40]), "aes-gmac-128 expects 16 or 32"),
+        (entry(algorithm="aes-128-gcm"), "has 32 octets; aes-128-gcm expects 16"),
+        (entry(algorithm="aes-256-gcm", secret=SIXTEEN), "has 16 octets; aes-256-gcm expects 32"),
+        (entry(**{"from": "tomorrow"}), "from: expected an ISO 8601"),
+        (entry(until=5), "until: expected an ISO 8601"),
+        (entry(**{"from": "2026-12-01T00:00:00"}), "from: expected UTC"),
+        (entry(**{"from": "2026-12-01T00:00:00+01:00"}), "from: expected UTC"),
+        (entry(until="2126-12-01T00:00:00Z"), "from 1970 to 2106"),
+        (entry(**{"from": "2026-12-01T00:00:00Z", "until": "2026-12-01T00:00:00Z"}), "until is not after from"),
         (entry(colour="red"), "unknown field 'colour'"),
         (entry() + entry(group="b"), "used twice"),
         ("  - 5\n", "key 1: expected"),
@@ -99,6 +109,9 @@ def test_a_bad_entry_is_named_and_the_secret_is_not(tmp_path: Path, body: str, s
         (f"flisr-keys: 1\nkeys: [{SECRET}: :", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
         ("flisr-keys: 1", "no keys"),
+        ("flisr-keys: 1\ngrace: 5\nkeys: [1]", "unknown field 'grace'"),
+        ("flisr-keys: 1\ngrace-s: -1\nkeys: [1]", "grace-s"),
+        ("flisr-keys: 1\ngrace-s: true\nkeys: [1]", "grace-s"),
     ],
 )
 def test_a_bad_file_is_named_and_not_quoted(tmp_path: Path, text: str, says: str) -> None:
@@ -128,6 +141,40 @@ def test_an_unknown_group_is_named(tmp_path: Path) -> None:
     ring = KeyRing([Key(1, Algorithm.HMAC_SHA256_80, bytes(32), "a")])
     with pytest.raises(KeyFileError, match=r"'b' \(groups in the file: a\)"):
         ring.group("b")
+
+
+def test_times_are_read_however_they_are_written(tmp_path: Path) -> None:
+    """Quoted or not, YAML makes something else of each; a whole day is not a time."""
+    line = "  - {{id: {}, group: a, algorithm: {}, secret: {}, from: {}, until: {}}}\n"
+    file = write(
+        tmp_path / "keys",
+        "flisr-keys: 1\ngrace-s: 7\nkeys:\n"
+        + line.format(1, "aes-gmac-64", SIXTEEN, "2026-12-01T00:00:00Z", '"2026-12-01T00:00:10Z"')
+        + line.format(2, "hmac-sha256-80", SECRET, "2026-12-01 00:00:10+00:00", "null"),
+    )
+    ring = load(file)
+    first, second = ring
+    assert (first.valid_from_us, first.valid_until_us) == (1_796_083_200_000_000, 1_796_083_210_000_000)
+    assert (second.valid_from_us, second.valid_until_us) == (1_796_083_210_000_000, None)
+    assert first.time_of_current_s == 1_796_083_200
+    assert ring.schedule("a").grace_s == 7
+    assert ring.signing("a", 1_796_083_205_000_000) is first
+    assert ring.signing("a", 1_796_083_215_000_000) is second
+    done = CliRunner().invoke(keys, ["check", str(file)])
+    assert "key 1  aes-gmac-64  group a  from 2026-12-01T00:00:00Z  until 2026-12-01T00:00:10Z" in done.output
+    write(file, "flisr-keys: 1\nkeys:\n" + line.format(1, "aes-gmac-64", SIXTEEN, "2026-12-01", "null"))
+    with pytest.raises(KeyFileError, match="time of day"):
+        load(file)
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm), ids=lambda algorithm: algorithm.text)
+def test_the_command_knows_every_algorithm(tmp_path: Path, algorithm: Algorithm) -> None:
+    file = tmp_path / "keys"
+    done = CliRunner().invoke(keys, ["lab", str(file), "--algorithm", algorithm.text])
+    assert done.exit_code == 0, done.output
+    (key,) = load(file)
+    assert key.algorithm is algorithm
+    assert len(key.secret) in algorithm.secrets
 
 
 def test_the_command_writes_and_checks(tmp_path: Path) -> None:
