@@ -49,10 +49,11 @@ class Sniffer:
             return None
         try:
             if payload.routed:
-                datagram = session.parse(payload.octets)
+                datagram = session.parse(payload.octets, keys=None if self._keys is None else self._key)
                 pdu = decode(datagram.apdu)
                 appid, simulation, vlan = datagram.appid, datagram.simulation, None
-                authentic = self._verdict(datagram.key, datagram.domain, datagram.mac)
+                opened = datagram.opened  # it was encrypted: that it could be read says who wrote it
+                authentic = "yes" if opened else self._verdict(datagram.key, datagram.domain, datagram.mac, datagram.iv)
             else:
                 view = frame.parse(payload.octets, profile=self._profile)
                 pdu = decode(view.apdu)
@@ -72,9 +73,15 @@ class Sniffer:
             extension = parse_extension(view.extension, self._profile)
         except FrameError as error:
             return f"no: {error}"
-        return self._verdict(extension.key, view.domain, extension.mac)
+        return self._verdict(extension.key, view.domain, extension.mac, extension.iv)
 
-    def _verdict(self, identifier: int, domain: bytes, mac: bytes) -> str:
+    def _key(self, identifier: int) -> Key:
+        assert self._keys is not None
+        if identifier not in self._keys:
+            raise FrameError(f"key {identifier} is not known", "unknown-key")
+        return self._keys[identifier]
+
+    def _verdict(self, identifier: int, domain: bytes, mac: bytes, iv: bytes) -> str:
         if not mac:
             return "none"
         if self._keys is None:
@@ -82,7 +89,7 @@ class Sniffer:
         key = self._keys.get(identifier)
         if key is None:
             return f"no: key {identifier} is not known"
-        return "yes" if key.verifies(domain, mac) else "no: wrong MAC"
+        return "yes" if key.verifies(domain, mac, iv) else "no: wrong MAC"
 
     def line(self, seen: Seen) -> str:
         """One line of text."""

@@ -12,7 +12,7 @@ from agent.goose.codec import CodecError
 from agent.goose.frame import ETHERTYPE_SV
 from agent.goose.link import L2, Link, Udp, open_link
 from agent.goose.text import moment
-from agent.security.frames import Algorithm, Key
+from agent.security.frames import HMACS, Key
 from agent.security.keys import KeyFileError, load
 from agent.sv.frame import sealer
 from agent.sv.play import SECOND_US, Player
@@ -23,7 +23,6 @@ AHEAD_US = 400_000
 """At least so long before the first frame: it has to be computed."""
 COMPUTED_AHEAD = 2000
 """Frames."""
-HMACS = (Algorithm.HMAC_SHA256_80, Algorithm.HMAC_SHA256_128, Algorithm.HMAC_SHA256_256)
 
 
 class OutletError(ValueError):

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from agent.goose.codec import Data, Kind, Pdu, utc_time
+from agent.goose.codec import Data, Kind, Pdu, encode, utc_time
 from agent.goose.commands import goose
+from agent.goose.frame import Envelope
 from agent.goose.monitor import Monitor
-from agent.goose.tap import CaptureError, Packet, payload_of, read_capture, write_capture
+from agent.goose.session import SessionEnvelope
+from agent.goose.sniff import Sniffer
+from agent.goose.tap import LINKTYPE_ETHERNET, CaptureError, Packet, payload_of, read_capture, write_capture
 from agent.goose.text import plain, value_text
-from tests.goose.lab import CAPTURES, in_namespace, tshark
+from agent.security.frames import Algorithm, make_key
+from tests.goose.lab import CAPTURES, in_namespace, tshark, udp_frame
 
 MS = 1000
 
@@ -139,3 +143,27 @@ def test_wrong_input_has_a_clear_end(tmp_path: Path) -> None:
         assert said in run.output
     run = CliRunner().invoke(goose, ["publish", "-i", "lo", "--gocb-ref", "a", "--value", "INT8:1"])
     assert "--no-authentication" in run.output
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "routed"),
+    [(algorithm, routed) for algorithm in Algorithm for routed in (False, True) if routed or not algorithm.encrypts],
+)
+def test_every_kind_of_authentication_is_told(algorithm: Algorithm, routed: bool) -> None:
+    key, other = (make_key(1, algorithm, bytes([k]) * (16 if 16 in algorithm.secrets else 32)) for k in (1, 2))
+    apdu = encode(pdu(1, 1))
+    if routed:
+        octets, link = udp_frame(SessionEnvelope(1, key=key).seal(apdu)), LINKTYPE_ETHERNET
+    else:
+        octets, link = Envelope(bytes.fromhex("010ccd010001"), bytes(6), 1, key=key).seal(apdu), LINKTYPE_ETHERNET
+    seen = Sniffer(keys=[key]).take(Packet(0, octets), link)
+    assert seen is not None
+    assert seen.authentic == "yes"
+    sniffer = Sniffer(keys=[other])
+    seen = sniffer.take(Packet(0, octets), link)
+    if algorithm.encrypts:
+        assert seen is None
+        assert sniffer.counters == {"bad-mac": 1}
+    else:
+        assert seen is not None
+        assert seen.authentic == "no: wrong MAC"
