@@ -15,7 +15,7 @@ from agent.goose.dataset import command_data_set, report_data_set, status_data_s
 from agent.goose.frame import Envelope
 from agent.goose.publisher import Publisher
 from agent.logic.messages import BreakerCommand
-from agent.security.frames import Key
+from agent.security.frames import Algorithm, Key, make_key
 from tests.goose.lab import (
     CAPTURES,
     KEY,
@@ -36,6 +36,7 @@ pytestmark = pytest.mark.peer
 KNOWN = "zero-byte GOOSE PDU"
 """tshark's word on the 62351-6 extension, which it does not know."""
 SOURCE = bytes.fromhex("020000000001")
+GMAC = make_key(8, Algorithm.AES_GMAC_128, bytes(range(16)), valid_from_us=NOW)
 FIELDS = {
     Kind.BOOLEAN: "goose.boolean",
     Kind.INTEGER: "goose.integer",
@@ -147,7 +148,7 @@ ALL_TYPES = Pdu(
 )
 
 
-@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "authentic"])
+@pytest.mark.parametrize("key", [None, KEY, GMAC], ids=["plain", "HMAC", "GMAC"])
 def test_every_field_of_our_layer_2_frames(tmp_path: Path, key: Key | None) -> None:
     frames = []
     report, order, status = report_data_set(12, 12), command_data_set(), status_data_set()
@@ -179,7 +180,7 @@ def test_every_field_of_our_layer_2_frames(tmp_path: Path, key: Key | None) -> N
     assert experts(tmp_path / "goose.pcap") == []
 
 
-@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "authentic"])
+@pytest.mark.parametrize("key", [None, KEY, GMAC], ids=["plain", "HMAC", "GMAC"])
 def test_every_field_of_our_sessions(tmp_path: Path, key: Key | None) -> None:
     data_set = report_data_set(12, 12)
     publisher = Publisher(stream(data_set, routed=True), data_set, key)
@@ -193,6 +194,7 @@ def test_every_field_of_our_sessions(tmp_path: Path, key: Key | None) -> None:
         assert int(find(layers, "rgoose.key_id")[0], 16) == view.key
         assert int(find(layers, "rgoose.appid")[0], 16) == view.appid
         assert int(find(layers, "rgoose.apdu_len")[0], 16) == len(view.apdu) + 2
+        assert "".join(find(layers, "rgoose.init_v")).replace(":", "") == view.iv.hex()
         macs = find(layers, "rgoose.hmac")
         if key is None:
             assert macs == []
