@@ -87,7 +87,7 @@ def prepare(options: Mapping[str, Any]) -> Hand:
     if (options["keys"] is None) != options["no_authentication"]:
         raise HandError("give --keys, or --no-authentication by name")
     try:
-        key = None if options["keys"] is None else load(options["keys"]).signing(options["key_group"])
+        key = None if options["keys"] is None else load(options["keys"]).schedule(options["key_group"])
         link = open_link(
             L2(options["interface"]) if options["interface"]
             else Udp(port=options["port"], interface_address=options["address"])

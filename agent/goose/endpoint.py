@@ -7,7 +7,7 @@ The owner waits for :meth:`Endpoint.fileno` and :attr:`Endpoint.deadline`, then 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agent.goose.inbox import Inbox
@@ -124,16 +124,25 @@ class Endpoint:
     def take(self, payload: bytes, t_us: int) -> tuple[Subscriber[Any] | None, Accepted[Any] | Dropped]:
         """One payload, from a link or a recording."""
         result: Accepted[Any] | Dropped = Dropped(Drop.FOREIGN)
-        for subscriber in self._by_address.get(self._address(payload), ()):
+        for subscriber in self._candidates(payload):
             result = subscriber.receive(payload, t_us)
             if not (isinstance(result, Dropped) and result.reason is Drop.FOREIGN):
                 return subscriber, result
         self.foreign += 1
         return None, result
 
+    def _candidates(self, payload: bytes) -> Sequence[Subscriber[Any]]:
+        """By the address; all of them if that may be encrypted, and what stands in its place is chance."""
+        found = self._by_address.get(self._address(payload), [])
+        if self._routed and (payload[26:27] == b"\x0c" if payload[15:16] == b"\x02" else payload[22:23] != b"\0"):
+            return (*found, *self.subscribers)
+        return found
+
     def _address(self, payload: bytes) -> bytes:
         if self._routed:
-            return payload[33:35] if payload[15:16] == b"\x02" else payload[34:36]
+            if payload[15:16] != b"\x02":
+                return payload[34:36]
+            return payload[45:47] if payload[26:27] == b"\x0c" else payload[33:35]
         if payload[12:14] == b"\x81\x00":
             return payload[:6] + payload[18:20]
         return payload[:6] + payload[14:16]

@@ -26,7 +26,7 @@ from agent.logic.messages import (
 )
 from agent.station.config import AgentConfig, brain_maker
 from agent.station.engine import Details, Engine
-from agent.station.wire import StationWire, key_of
+from agent.station.wire import StationWire, goose_keys
 
 ROUNDS = 16
 """Specialisation begins after eight passes, and a round takes one way of four; it costs some milliseconds."""
@@ -85,8 +85,8 @@ class _Play:
         self.wire = nowhere.wire = StationWire(agent, {}, nowhere)
         self.engine = Engine(brain_maker(agent), None, nowhere, lambda: self.now)
         reports = report_data_set(len(agent.feeder.zones), len(agent.feeder.devices))
-        key = key_of(agent.keys[0])
-        self.peers = {peer.device: Publisher(peer.stream, reports, key) for peer in agent.reports_in}
+        keys = goose_keys(agent)
+        self.peers = {peer.device: Publisher(peer.stream, reports, keys) for peer in agent.reports_in}
 
     def hear(self, device: int, report: Report) -> None:
         """A neighbour says something, authenticated."""

@@ -38,7 +38,7 @@ def core(agent: AgentConfig) -> ProtectionCore | None:
             link=link,
             layout=Layout[agent.sv.layout],
             conf_rev=agent.sv.conf_rev,
-            keys=tuple(Key(key.identifier, key.secret, ALGORITHMS[key.algorithm].size) for key in agent.keys),
+            keys=tuple(Key(key.identifier, key.secret, ALGORITHMS[key.algorithm].size) for key in agent.sv.keys),
             phase_pickup_a=device.phase_pickup_a,
             earth_pickup_a=device.earth_pickup_a,
             nominal_kv=agent.feeder.nominal_kv,

@@ -26,7 +26,6 @@ from agent.goose.publisher import Publisher
 from agent.goose.stream import Stream
 from agent.goose.subscriber import Accepted, Subscriber
 from agent.logic.messages import BreakerCommand, BreakerStatus, Position
-from agent.security.frames import Key
 from agent.station.realtime import Timer
 from scl import flisr_dataset as names
 from scl.topology import DeviceKind
@@ -188,6 +187,8 @@ class BreakerIed:
 
 def build(options: wiring.Options, directory: Path) -> BreakerIed:
     """From files to an IED with open ends."""
+    from agent.station.compile import GROUP
+
     scheme, ied, ring = wiring.read(options, "breaker")
     device = scheme.feeder.device(ied.device or "")
     order = next(
@@ -199,7 +200,7 @@ def build(options: wiring.Options, directory: Path) -> BreakerIed:
     command_set = command_data_set()
     heard = wiring.stream(order, command_set, options.place)
     told = wiring.stream(ied.goose(names.POS_CONTROL), status_set, options.place)
-    keys: tuple[Key, ...] = tuple(ring)
+    keys = ring.schedule(GROUP if GROUP in ring.groups else ring.groups[0])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     goose = open_link(_link(heard, options.place))
     relay = None
@@ -208,7 +209,7 @@ def build(options: wiring.Options, directory: Path) -> BreakerIed:
         earth_trips = feeder.neutral.value in ("solid", "resistance")
         relay = Relay(device, feeder.frequency_hz, feeder.nominal_kv, earth_trips)
     subscriber = Subscriber(heard, command_set, keys, mark=disk.read(directory)[1])
-    publisher = Publisher(told, status_set, keys[0], source=goose.address or bytes(6))
+    publisher = Publisher(told, status_set, keys, source=goose.address or bytes(6))
     plant = PlantLink(options.plant, ied.name)
     return BreakerIed(ied.name, device.name, subscriber, publisher, goose, plant, directory, relay)
 

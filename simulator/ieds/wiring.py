@@ -100,7 +100,8 @@ def sv_source(
 ) -> SvSourceConfig:
     """The stream that a merging unit publishes."""
     from agent.core.config import Key, Layer2, Multicast, SvSourceConfig
-    from agent.station.compile import layout_of
+    from agent.security.frames import HMACS
+    from agent.station.compile import GROUP, SAMPLES_GROUP, layout_of
 
     if not ied.sv_out:
         raise WiringError(f"{ied.name} publishes no Sampled Values")
@@ -116,7 +117,9 @@ def sv_source(
         link = Multicast(control.ip, place.udp_port, place.udp_interface)
     else:
         raise WiringError(f"{control.cb_ref}: no multicast group (IP)")
-    key = next(iter(keys))
+    key = keys.signing(next((name for name in (SAMPLES_GROUP, GROUP) if name in keys.groups), keys.groups[0]))
+    if key.algorithm not in HMACS:
+        raise WiringError(f"{control.cb_ref}: key {key.identifier} is {key.algorithm.text}, samples are signed by HMAC")
     return SvSourceConfig(
         sv_id=control.sv_id,
         appid=control.appid,
