@@ -22,7 +22,8 @@ demo: setup
 	$(BIN)/flisr demo
 
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest $(PYTESTFLAGS) -n 2 --dist loadgroup -m "not alone"
+	$(BIN)/pytest $(PYTESTFLAGS) -m alone
 
 lint: setup
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import cffi
 _HERE = Path(__file__).resolve().parent
 _FOLDER = "agent/core"
 _SOURCES = [
+    "thread.c",
     "sha256.c",
     "frame.c",
     "onset.c",
@@ -21,7 +22,7 @@ _SOURCES = [
     "ring.c",
     "source.c",
 ]
-_HEADERS = ["api.h", "system.h", "sha256.h", "frame.h", "phasor.h", "onset.h", "detector.h", "receiver.h"]
+_HEADERS = ["api.h", "system.h", "thread.h", "sha256.h", "frame.h", "phasor.h", "onset.h", "detector.h", "receiver.h"]
 
 builder = cffi.FFI()
 builder.cdef((_HERE / "api.h").read_text().replace("#pragma once\n", ""))

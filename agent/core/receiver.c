@@ -4,8 +4,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +12,7 @@
 
 #include "receiver.h"
 #include "system.h"
-
-#define STACK (256 * 1024) /* all of it is locked in memory where the process is */
+#include "thread.h"
 
 static int authentic(core_receiver *r, const frame_view *view) {
     uint8_t mac[32];
@@ -146,26 +143,9 @@ int32_t core_start(core_receiver *r, int32_t priority, char *error, int32_t size
         snprintf(error, (size_t)size, "%s", r->running ? "already started" : r->dealt ? "its frames come from a ring" : "no link: fed from memory");
         return -1;
     }
-    int bad = sockets_open(r, error, size);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    if (!bad && (errno = pthread_create(&r->thread, &attributes, sockets_work, r))) {
-        fail(error, size, "thread");
-        bad = 1;
-    }
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (bad) {
+    if (sockets_open(r, error, size) || thread_start(&r->thread, sockets_work, r, priority, error, size)) {
         sockets_close(r);
         return -1;
-    }
-    if (priority > 0) {
-        struct sched_param parameter = {.sched_priority = priority};
-        pthread_setschedparam(r->thread, SCHED_FIFO, &parameter);
     }
     r->running = 1;
     return 0;

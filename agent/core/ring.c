@@ -4,14 +4,12 @@
    kernel drops what is no Sampled Values multicast and, with few streams, what is not for one of them. Nothing is
    allocated after ring_start. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +22,7 @@
 
 #include "receiver.h"
 #include "system.h"
+#include "thread.h"
 
 #define SLOT 512
 #define BLOCK 65536
@@ -33,7 +32,6 @@
 #define STREAMS 512
 #define FILTERED 64          /* so many streams are told apart in the kernel */
 #define LOOK_US 2500         /* between looks for silent streams */
-#define STACK (256 * 1024)
 
 struct core_ring {
     int interface_index, socket, stop, running;
@@ -101,22 +99,17 @@ int32_t ring_add(core_ring *ring, core_receiver *receiver, char *error, int32_t 
 
 /* Sampled Values to 01-0C-CD-04-xx-xx; with few streams, only their own. */
 static int attach(core_ring *ring) {
-    struct sock_filter code[8 + FILTERED];
+    struct sock_filter code[5 + FILTERED];
     int n = 0, chosen = ring->streams <= FILTERED ? ring->streams : 0;
+    int refuse = chosen ? chosen + 1 : 0; /* so many instructions lie between the second one and the refusal */
     code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12);
-    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x88BA, 0, (uint8_t)(chosen ? chosen + 1 : 0));
-    if (chosen) {
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 2);
-        for (int i = 0; i < chosen; i++)
-            code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, frame_load32(ring->receivers[i]->config.destination + 2),
-                                                     (uint8_t)(chosen - i), 0);
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xFFFF);
-    } else {
-        code[1].jf = 1;
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xFFFF);
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-    }
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x88BA, (uint8_t)(chosen ? 0 : 1), (uint8_t)refuse);
+    if (chosen) code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 2);
+    for (int i = 0; i < chosen; i++)
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, frame_load32(ring->receivers[i]->config.destination + 2),
+                                                 (uint8_t)(chosen - i), 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xFFFF);
     struct sock_fprog program = {(unsigned short)n, code};
     return setsockopt(ring->socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
@@ -240,26 +233,10 @@ int32_t ring_start(core_ring *ring, int32_t priority, char *error, int32_t size)
         return -1;
     }
     ring->stop = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    int bad = ring->stop < 0 ? (fail(error, size, "eventfd"), -1) : open_socket(ring, error, size);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    if (!bad && (errno = pthread_create(&ring->thread, &attributes, work, ring))) {
-        fail(error, size, "thread");
-        bad = 1;
-    }
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (bad) {
+    if (ring->stop < 0) return fail(error, size, "eventfd"), -1;
+    if (open_socket(ring, error, size) || thread_start(&ring->thread, work, ring, priority, error, size)) {
         ring_stop(ring);
         return -1;
-    }
-    if (priority > 0) {
-        struct sched_param parameter = {.sched_priority = priority};
-        pthread_setschedparam(ring->thread, SCHED_FIFO, &parameter);
     }
     ring->running = 1;
     return 0;

@@ -19,9 +19,9 @@
 
 #include "frame.h"
 #include "system.h"
+#include "thread.h"
 
 #define QUEUE 64            /* segments ahead on one channel */
-#define STACK (256 * 1024) /* all of it is locked in memory where the process is */
 #define BATCH 64            /* frames in one sendmmsg */
 #define BACKLOG_US 100000   /* older frames are not sent any more */
 
@@ -282,28 +282,11 @@ int32_t source_start(core_source *s, int32_t priority, char *error, int32_t size
         snprintf(error, (size_t)size, "%s", s->running ? "already started" : "no link: frames to memory only");
         return -1;
     }
-    int bad = open_socket(s, error, size);
-    sigset_t all, before;
     s->stop = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    if (!bad && (errno = pthread_create(&s->thread, &attributes, work, s))) {
-        fail(error, size, "thread");
-        bad = 1;
-    }
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (bad) {
+    if (open_socket(s, error, size) || thread_start(&s->thread, work, s, priority, error, size)) {
         if (s->socket >= 0) close(s->socket);
         s->socket = -1;
         return -1;
-    }
-    if (priority > 0) {
-        struct sched_param parameter = {.sched_priority = priority};
-        pthread_setschedparam(s->thread, SCHED_FIFO, &parameter);
     }
     s->running = 1;
     return 0;

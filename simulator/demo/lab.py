@@ -35,7 +35,8 @@ from simulator.lan import Lan, Namespace, Processes, descendants
 UDP_PORT = 10_102
 MMS_PORT = 102
 MMS_LOOPBACK = 20_100
-READY_S = 60.0
+READY_S = 180.0
+"""Forty interpreters start here; 13 s on two idle cores, six times that on a slow machine that has other work."""
 UNIT_PRIORITY = 60
 UNIT_TICK_US = 1000
 """Bursts of four samples: a dozen streams at 2 kHz each would spend a core on waking up."""
@@ -196,16 +197,19 @@ class Lab:
              "--plant", str(plant), "--truth", str(self.truth), "--scenario", str(story)],
             None,
         )  # fmt: skip
+        common = ["--scd", str(self.scd), "--ratings", str(self.ratings), "--keys", str(self.keys)]
+        common += ["--plant", str(plant)]
         for device in self.feeder.devices:
             self.start_agent(device.name)
-            common = ["--scd", str(self.scd), "--ratings", str(self.ratings), "--keys", str(self.keys)]
-            common += ["--plant", str(plant)]
+        for device in self.feeder.devices:
             self._spawn(
                 "breaker", device.name,
                 ["-m", "simulator.ieds.breaker", *common, "--ied", device.breaker_ied, *self._bus("station"),
                  "--state-dir", str(self._retained(device.name))],
                 device.breaker_ied,
             )  # fmt: skip
+        # Last, for their senders have real-time priority: those who still start would have to wait for them.
+        for device in self.feeder.devices:
             if device.merging_unit is not None:
                 self._spawn(
                     "merging unit", device.name,

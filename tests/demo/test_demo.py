@@ -23,7 +23,7 @@ KNOWN = "zero-byte"
 def demo(*arguments: str) -> tuple[int, dict[str, Any], str]:
     done = subprocess.run(
         [sys.executable, "-m", "agent.cli", "demo", *arguments, "--json"],
-        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
 
@@ -63,7 +63,8 @@ def check(status: int, verdict: dict[str, Any], folder: Path) -> None:
 
 
 @pytest.mark.namespaces
-@pytest.mark.xdist_group("demo")
+@pytest.mark.alone
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(bool(WHY), reason=f"network namespaces are forbidden here: {WHY}")
 def test_the_default_scenario_in_namespaces(tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -90,7 +91,8 @@ def test_the_default_scenario_in_namespaces(tmp_path: Path) -> None:
     assert all(KNOWN in message or not message for row in rows for message in row[1:])
 
 
-@pytest.mark.xdist_group("demo")
+@pytest.mark.alone
+@pytest.mark.timeout(600)
 def test_the_default_scenario_over_loopback_multicast(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     status, verdict, _ = demo("--seed", "1", "--out", str(folder), "--transport", "udp")
