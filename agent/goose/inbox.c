@@ -134,6 +134,7 @@ static void *work(void *argument) {
     for (;;) {
         if (poll(waits, 2, -1) < 0 && errno != EINTR) break;
         if (waits[1].revents) break;
+        if (waits[0].revents & POLLNVAL) break; /* closed by somebody else: its number may be another file's next */
         int taken = 1;
         while ((taken = take(box)) > 0) continue;
         if (taken < 0) {

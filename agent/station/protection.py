@@ -441,7 +441,12 @@ def run(document: dict[str, Any]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if core is not None:
         core.start(start.agent.priority + 1 if start.agent.priority else 0)
-    return loop.run()
+    try:
+        return loop.run()
+    finally:  # their threads read what the interpreter, as it ends, would close under their hands
+        wire.close()
+        if core is not None:
+            core.stop()
 
 
 def main(arguments: list[str]) -> int:

@@ -161,6 +161,10 @@ class StationWire:
         """The next retransmission or end of a time to live."""
         return self._endpoint.deadline
 
+    def close(self) -> None:
+        """Nothing is sent or heard any more."""
+        self._endpoint.link.close()
+
     def time_quality(self, good: bool) -> None:
         """Whether our clock is synchronized: goes into our time stamps, and suspends the age check of others'."""
         self._endpoint.time_quality(good)

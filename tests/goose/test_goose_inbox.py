@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import select
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -184,3 +186,14 @@ def test_a_pattern_that_cannot_be_is_refused(bench: Bench) -> None:
         bench.inbox.expect(300, bytes(100), 0, bytes(50), False)
     with pytest.raises(ValueError, match="pattern 0"):
         bench.inbox.expect(0, bytes(100), 90, bytes(50), False)
+
+
+def test_a_socket_closed_by_somebody_else_ends_the_thread_and_burns_nothing(bench: Bench) -> None:
+    """As an interpreter does that ends without having closed the inbox: a real-time thread would take the core."""
+    bench.wire.near.close()
+    bench.wire.far.send(b"wakes it")
+    time.sleep(0.1)
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    time.sleep(0.5)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.25
