@@ -19,8 +19,9 @@
    plan, or keeps a dark zone dark or two live parts apart. A fault behind a lateral fuse opens nothing.
 5  *Calm runs*: kW by priority restored are not below what brute force finds (:mod:`simulator.oracle`; not judged where
    its search was cut short; after a switch onto an unseen fault, what is fed stays fed, and so does what a reclose
-   shot has fed; a zone that had been fed for less than 2 s when the outage began counts, as a dead one, with its
-   generators lost: its load has not been metered yet). *All runs*: a healthy zone that could be reached and is dark has
+   shot has fed, or what was asked for before anybody could know that more supply would be lost; a zone that
+   had been fed for less than 2 s when the outage began counts, as a dead one, with its generators lost: its load has
+   not been metered yet). *All runs*: a healthy zone that could be reached and is dark has
    a stated reason on record: a "dark" or claim event that names it, a request for it given up, or a silent, tagged,
    locked, blind or ordered agent beside it; or such an agent or a zone with a stated reason lies on every way to it.
 6  After every closing: no device, zone or source is loaded above its rating that was not so before. Islands with a
@@ -54,6 +55,8 @@ SEEN_AFTER_FUSED = 110_000
 STARTUP = 400_000
 FILTER_MEMORY = 30_000
 """Fault current that is over shows in measurements for so long: a full-cycle filter and the drop-off."""
+LOSS_SEEN = 50_000
+"""Nobody can have reckoned with a loss of supply later than so long before it asked."""
 SEPARATE = 2_000_000
 """Happenings further apart are outages of their own."""
 NAMES = {
@@ -125,6 +128,8 @@ class Monitor:
         self.over: dict[str, float] = {}
         self.ready = [False] * count
         self.kind = [RequestKind.NONE] * count
+        self.asked = [(0, 0)] * count
+        """Number of each agent's last request, and when it was made."""
         """What each agent last asked its peers for."""
         faulty = world.scenario.faulty
         self.false_contacts = [world.feeder.device_index[n] for n, f in faulty.items() if f.lying_contact]
@@ -155,7 +160,7 @@ class Monitor:
 
     # --- what the agents say and order -------------------------------------------------------------------------------
 
-    def published(self, device: int, report: Report) -> None:
+    def published(self, now: int, device: int, report: Report) -> None:
         """An agent's word on itself."""
         if report.locked_a or report.locked_b or report.tagged:
             self.agent_locked[device] = True
@@ -163,6 +168,8 @@ class Monitor:
         if report.claim_zones and report.claim_number != self.claims[device][0]:
             self.claims[device] = (report.claim_number, report.claim_us)
         if report.request.number:
+            if report.request.number != self.asked[device][0]:
+                self.asked[device] = (report.request.number, now)
             self.kind[device] = report.request.kind
 
     def ordered(self, device: int, command: BreakerCommand) -> None:
@@ -298,7 +305,9 @@ class Monitor:
 
     def _life(self, now: int, closed: int) -> None:
         """Which zones have died, and which are back, and by what."""
-        reclosed = closed >= 0 and self.kind[closed] is RequestKind.RECLOSE
+        stays = closed >= 0 and (
+            self.kind[closed] is RequestKind.RECLOSE or self.asked[closed][1] <= self.outage_at + LOSS_SEEN
+        )
         for zone, root in enumerate(self.world.plant.root):
             if root == DEAD:
                 self.ever_dead |= 1 << zone
@@ -306,7 +315,7 @@ class Monitor:
             elif self.dead >> zone & 1:
                 self.dead ^= 1 << zone
                 self.back_at[zone] = now
-                if reclosed:
+                if stays:
                     self.ever_dead &= ~(1 << zone)
 
     def _watch(self, now: int, watch: Watch, closed: int) -> None:

@@ -161,7 +161,8 @@ class Brain:
             state.peer_pickup = report.upto_us
             if state.level is Level.START:
                 state.noticed = now
-        if old is None or _plans_differ(report, old):
+        differs = old is None or _plans_differ(report, old)
+        if differs:
             state.version += 1
             if old is not None and (report.live_a is not old.live_a or report.live_b is not old.live_b):
                 a, b = state.grid.sides[peer]
@@ -185,11 +186,18 @@ class Brain:
                 return self._heard(peer, report, old, now)
             state.seen[peer] = report.claim_number
         asks = report.request.number or (old is not None and old.request.number)
+        if not differs and self._settled() and not (state.tell or moved or state.actions):
+            return []
         if self._idle and not (asks or state.tell or (moved and state.asking)):
             # Remembered; nothing that we decide depends on it.
             actions, state.actions = state.actions, []
             return actions
         return self._heard(peer, report, old, now)
+
+    def _settled(self) -> bool:
+        """Nothing that we decide now depends on how far others' samples reach, or on what they grant."""
+        state = self.state
+        return state.decided and not (state.doubt or state.suspect or state.request.number or state.asking)
 
     def _heard(self, peer: int, report: Report, old: Report | None, now: int) -> list[Action]:
         hear(self.state, peer, report, old, now)
@@ -282,7 +290,7 @@ class Brain:
         again = NEVER
         if not state.decided:
             again = verdict.locate(state, now)
-        elif state.doubt and not state.active:
+        elif (state.doubt or state.suspect) and not state.active:
             verdict.doubt(state, episode_zone(state), now)
         if state.isolate_since or state.trip:
             isolate.pursue(state, now)
@@ -307,15 +315,22 @@ class Brain:
         self._deadline = self._next(again, now)
         self._idle = (
             state.decided
-            and not state.doubt
+            and not (state.doubt or state.suspect)
             and not (state.trip or state.isolate_since or state.request.number or state.close_at or state.command)
             and not state.grants
-            and not (state.asking and asked(state))
+            and not asked(state)
             and (state.locked_a or state.locked_b or gate.dead_side(state) < 0)
             and state.claim_final
         )
         actions, state.actions = state.actions, []
         return actions
+
+    def _silent_until(self) -> int:
+        """Before the first report: a word on a position that is about to be known keeps everyone busy twice."""
+        state = self.state
+        if state.last_report is not None or state.breaker_fresh:
+            return 0
+        return state.started + state.config.introduction
 
     def _grants_deadline(self, now: int) -> int:
         state = self.state
@@ -334,6 +349,8 @@ class Brain:
             due = min(due, max(state.tell_at, now + state.tell_at - state.upto))
         if state.ready_at and state.breaker_fresh and state.load_at == NEVER:
             due = min(due, state.ready_at)
+        if state.last_report is None:
+            due = min(due, self._silent_until())
         if state.trip:
             if not state.failed:
                 due = min(due, isolate.open_deadline(state))
@@ -354,15 +371,17 @@ class Brain:
             block = state.locked_a or state.locked_b or state.tagged
             order = BreakerCommand(state.trip, state.close_number, state.close_expiry, block)
             state.actions.append(Operate(order))
+        if now < self._silent_until():
+            return
         answering = bool(state.tell) and now >= state.tell_at and state.upto >= state.tell_at
         measurement = state.measurement
         told = state.last_report
-        upto = state.upto
+        upto, peak = state.upto, measurement.peak_a
         episode: tuple[Level, Direction, int, int]
         if told is not None and told.level is Level.QUIET and state.hushed:
             # A start that we keep to ourselves is no quiet time either: nobody may count our silence from there on.
             episode = (told.level, told.direction, told.start_us, told.end_us)
-            upto = max(told.upto_us, min(upto, measurement.start_us - 1))
+            upto, peak = max(told.upto_us, min(upto, measurement.start_us - 1)), told.peak_a
         else:
             level = state.level if state.time_good else Level.BLIND
             episode = (level, state.direction, measurement.start_us, measurement.end_us)
@@ -381,7 +400,6 @@ class Brain:
         if answering:
             state.tell = {peer: wanted for peer, wanted in state.tell.items() if wanted > state.upto}
         self._content = content
-        peak = measurement.peak_a if state.active else (told.peak_a if told else 0.0)
         report = Report._make((*content[:5], upto, peak, *content[5:]))
         state.last_report = report
         if _load_differs(report, told):
@@ -396,9 +414,9 @@ def _vouched(state: State) -> tuple[Live, Live]:
     live_a, live_b = state.live_a, state.live_b
     if live_a is Live.LIVE is live_b:
         return live_a, live_b
-    if live_a is Live.DEAD and not vouches(state, state.zone_a):
+    if live_a is Live.DEAD and (state.doubt >> state.zone_a & 1 or not vouches(state, state.zone_a)):
         live_a = Live.UNKNOWN
-    if live_b is Live.DEAD and not vouches(state, state.zone_b):
+    if live_b is Live.DEAD and (state.doubt >> state.zone_b & 1 or not vouches(state, state.zone_b)):
         live_b = Live.UNKNOWN
     return live_a, live_b
 

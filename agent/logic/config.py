@@ -44,6 +44,8 @@ class BrainConfig:
     """Time-graded backup of the last breaker before the end of a feeder …"""
     backup_step: int = 250_000
     """… and of each one before it."""
+    introduction: int = 20_000
+    """An agent that starts speaks first when it has heard its breaker's IED, or after this time."""
     startup: int = 600_000
     """Silence after start: listen, and measure the load, before agreeing to anything."""
     settle: int = 15_000

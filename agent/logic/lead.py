@@ -182,7 +182,8 @@ def _restore(state: State, now: int) -> int:
         state.plannable_since = 0
     elif state.plannable_since < state.dead_since:
         state.plannable_since = now
-    alone = now >= max(state.plannable_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
+    deadlock = max(state.plannable_since, state.retry_at, state.last_move) + state.config.deadlock + 100_000 * state.me
+    alone = now >= deadlock
     counted = len(state.recent)
     state.recent = [step for step in state.recent if now < step.until]
     if len(state.recent) != counted:
@@ -203,16 +204,15 @@ def _restore(state: State, now: int) -> int:
         state.unsettled_since = now
     if result.unsettled and now < state.unsettled_since + state.config.unsettled_wait:
         return state.unsettled_since + state.config.unsettled_wait
-    deadlock = max(state.plannable_since, state.retry_at) + state.config.deadlock + 100_000 * state.me
     feeds = result.feeds
-    if now >= deadlock and not state.asking and all(feed.root != state.me for feed in feeds):
+    if alone and not state.asking and all(feed.root != state.me for feed in feeds):
         feeds = plan(state, state.known, now, only=state.me).feeds
     for feed in feeds:
         if feed.root == state.me:
             first = _first_part(state, feed, dead)
             ask(state, RequestKind.RESTORE, *first, now)
             return now + state.config.act_within
-    if now < deadlock:
+    if not alone:
         times.append(deadlock)
     return min(times, default=NEVER)
 

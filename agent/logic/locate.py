@@ -11,7 +11,8 @@ For device X with an episode that began at X.start and flows into zone Z, every 
 
 Any *leaving* → THROUGH. Any *pending* → WAIT. An *uncertain* Y hides what happens behind it, so the zone on its other
 side joins the group and its boundaries are asked as well. When only *open*, *in* and *none* remain → FAULTED(group).
-If widening swallowed every boundary that could speak → GRADED: nobody can be selective, time-graded backup trips.
+If widening swallowed every boundary that could speak, or ran around (past silent ties) to where our own fault current
+comes from → GRADED: nobody can be selective, time-graded backup trips.
 
 "None" needs an overlap of times and not of arrival: a report from before the fault, or a pick-up that ended because
 another breaker cleared, proves nothing about now. Two faults in series are found by the same rule: when Y's episode has
@@ -134,6 +135,8 @@ def decide(state: State, zone: int, now: int) -> Decision:
                 continue
             flow, when = boundary(state, device, current, now)
             if flow is Flow.LEAVING:
+                if current != zone and _feeds_us(state, far, _our_other_side(state, zone), group):
+                    return Decision(Verdict.GRADED, 1 << zone)
                 return Decision(Verdict.THROUGH, 0, when)
             if flow is Flow.PENDING:
                 waiting = min(waiting, when)
@@ -156,3 +159,19 @@ def decide(state: State, zone: int, now: int) -> Decision:
 def _our_other_side(state: State, zone: int) -> int:
     """Widening never runs around us: what lies behind our own device is not part of what it isolates."""
     return state.grid.other(state.me, zone)
+
+
+def _feeds_us(state: State, far: int, ours: int, group: int) -> bool:
+    """Does what leaves the group there come to us? Then it is our own fault current, on its way from the source."""
+    grid = state.grid
+    seen = group | 1 << far
+    queue = [far]
+    for zone in queue:
+        if zone == ours:
+            return True
+        for device, beyond in grid.links[zone]:
+            silent_tie = grid.devices[device].normally_open and not state.fresh[device]
+            if device != state.me and not seen >> beyond & 1 and not state.is_open(device) and not silent_tie:
+                seen |= 1 << beyond
+                queue.append(beyond)
+    return False

@@ -12,7 +12,7 @@ LOAD_STEADY = 150_000
 """Load is published when position, voltage and pick-up have been steady this long."""
 ADOPT_STEP = 50_000
 """Demands are looked at together."""
-DIP = 150_000
+DIP = 200_000
 """A fault elsewhere may take the voltage for so long; load and generation are then what they were."""
 DEMAND_LASTS = 1_000_000
 """A zone's demand is remembered when it has been so for this long with the zone fed from a source: generation may keep
@@ -48,6 +48,7 @@ def episode(state: State, level: Level, new: Measurement, old: Measurement, now:
     if state.active:
         if new.start_us != old.start_us or before in (Level.QUIET, Level.BLIND):
             state.decided = state.picked = False
+            state.suspect = 0
             state.steady_since = state.noticed = now
             state.direction = Direction.NONE
             state.emit("start", now, ("start_us", new.start_us))

@@ -102,6 +102,8 @@ class Outage:
             if device == state.me:
                 if state.active:
                     return "fault current present", True
+                if state.doubt >> zone & 1:
+                    return "whether the fault was here is not known", False
                 if state.live_on(zone) is Live.DEAD and not vouches(state, zone):
                     return "it went dead unseen, and no known fault explains it", False
                 continue

@@ -145,6 +145,8 @@ class State:
         """The present episode has led to a claim, or needs none."""
         self.doubt = 0
         """Dead zones that may hold the fault of our last episode: nobody could say in time, nobody has claimed them."""
+        self.suspect = 0
+        """The zone that our last episode passed through and that took most of its current: in doubt once it is dead."""
         self.watched = 0
         """Those of our zones that we see live, or saw die: only for them can we say that no fault current entered."""
         self.picked = False

@@ -29,6 +29,8 @@ class Sensing:
         self.blind = [not mu for mu in self.has_mu]
         self.known = [0] * count
         self.sign = [0] * count
+        self.most_a = [0.0] * count
+        """Greatest fault current since the present episode began."""
         self.zero = [plant.amps(d) <= world.layout.zero_a[d] for d in range(count)]
         self.live = [(True, True)] * count
         self.load = list(zip(plant.kw, plant.kvar, strict=True))
@@ -48,6 +50,8 @@ class Sensing:
         for device in range(world.count):
             level = plant.level(device) if fault_a[device] else 0
             sign = (1 if fault_a[device] > 0 else -1) if level else 0
+            if level:
+                self.most_a[device] = max(self.most_a[device], abs(fault_a[device]))
             if level != self.known[device] or sign != self.sign[device]:
                 if level > self.known[device]:
                     at(now + 3_000 + int(world.random() * 1_200), self._rise, device, level)
@@ -120,7 +124,10 @@ class Sensing:
             said = Level.START if self.world.bays.faulty[device].start_only else LEVELS[level]
             self._tell(now, device, level=said, direction=direction)
             return
-        self._tell(now, device, level=Level.QUIET, end_us=end, current_zero=self.zero[device])
+        self._tell(
+            now, device, level=Level.QUIET, end_us=end, current_zero=self.zero[device], peak_a=self.most_a[device]
+        )
+        self.most_a[device] = 0.0
 
     def _flags(self, now: int, device: int, _: None) -> None:
         level = self.world.plant.level(device)

@@ -150,7 +150,7 @@ class World:
             if kind is Event:
                 self.trace.append(Noted(now, self.names[device], action.name, action.details))  # type: ignore[union-attr]
             elif kind is Publish:
-                self.monitor.published(device, action.report)  # type: ignore[union-attr]
+                self.monitor.published(now, device, action.report)  # type: ignore[union-attr]
                 self.bus.publish(device, action.report, now)  # type: ignore[union-attr]
             elif kind is Operate:
                 self.monitor.ordered(device, action.command)  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ from agent.logic.messages import (
     CommandResult,
     Direction,
     Level,
+    Live,
     LockRecord,
     Measurement,
     Operate,
@@ -446,3 +447,44 @@ def test_an_agent_that_asked_late_waits_for_the_answer() -> None:
     assert brain.state.claim_zones == 0
     brain.timer(late + 8 * MS)
     assert brain.state.claim_zones, "but it does not wait for ever"
+
+
+@pytest.mark.parametrize(("share", "fed_again"), [(0.2, False), (1.0, True)], ids=["most of it stays", "all passes"])
+def test_a_zone_that_most_of_the_fault_current_went_into_is_not_fed_by_itself(share: float, fed_again: bool) -> None:
+    """Two faults at once. R1 claims the far one; of what F1 fed, only a fifth went through R1: so Z1 is not healthy."""
+    switches = {"F1": ("S", "Z1", "cb"), "R1": ("Z1", "Z2", "lbs")}
+    bench = Lab(feeder(switches, ("S",), {"Z1": 100.0, "Z2": 100.0}))
+    r1, see = index(bench, "R1"), bench.see
+
+    def weaker(i: int, direction: Direction, amps: float, p: float, live_a: Live) -> None:
+        see(i, direction, amps * share if i == r1 else amps, p, live_a)
+
+    bench.see = weaker  # type: ignore[method-assign]
+    bench.fault("Z2")
+    bench.run(5_000 * MS)
+    assert "R1" in bench.events("claim")
+    assert ("F1" in bench.events("close")) is fed_again
+    if not fed_again:
+        told = bench.brains[index(bench, "F1")].last_report
+        assert told is not None
+        assert told.live_b is Live.UNKNOWN, "nobody else counts on the zone either"
+
+
+def test_current_that_comes_round_to_us_says_nothing_of_the_zone_it_enters() -> None:
+    """Both devices between R1 and the busbar on the far side are silent; the next that speaks is F1, and what it sees
+    is what R1 sees. The fault may well be in Z2."""
+    switches = {
+        "F1": ("S", "Z1", "cb"), "R1": ("Z1", "Z2", "lbs"), "T1": ("Z2", "Z3", "lbs open"), "F2": ("S", "Z3", "cb"),
+    }  # fmt: skip
+    bench = Lab(feeder(switches, ("S",), {"Z1": 100.0, "Z2": 100.0, "Z3": 100.0}))
+    bench.kill("T1")
+    bench.kill("F2")
+    for brain in bench.brains:  # never heard: nothing is known of their positions
+        for silent in ("T1", "F2"):
+            brain.state.peers[index(bench, silent)] = None
+    bench.fault("Z2")
+    bench.run(5_000 * MS)
+    assert "F1" in bench.events("backup_trip")
+    r1 = bench.brains[index(bench, "R1")].state
+    assert (r1.doubt | r1.faulted()) >> zone(bench, "Z2") & 1
+    assert "Z2" not in bench.energised()

@@ -88,6 +88,12 @@ ONCE_BROKEN = {
     30034998: "an open device was taken for loaded",
     30074542: "the only witness of the fault had been restarted",
     30095063: "an island on generators died just after its capacity was given away",
+    50009594: "a start alone, and the voltage went with it later than anybody looked",
+    50056304: "two faults in series at once: of the first only its share of the current told",
+    50067520: "more supply was lost while a plan was under way",
+    50070672: "an old deadlock made an agent go ahead alone in a new outage",
+    60007527: "peaks of fault current were told as they were at pick-up",
+    60020050: "past silent ties, the search for the fault ran round to the source",
 }
 
 
