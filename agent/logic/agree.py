@@ -40,10 +40,15 @@ def hear(state: State, peer: int, report: Report, old: Report | None, now: int) 
         state.asking.discard(peer)
 
 
+def _live_side(state: State, device: int, request: Request) -> int:
+    """The zone from which a requester wants to feed what it asks for."""
+    a, b = state.grid.sides[device]
+    return a if request.zones >> b & 1 else b
+
+
 def carried_out(state: State, device: int, request: Request, now: int) -> None:
     """Plans count a step's load at once, along the path that feeds it; reports follow."""
-    a, b = state.grid.sides[device]
-    live_zone = a if request.zones >> b & 1 else b
+    live_zone = _live_side(state, device, request)
     path = feed_path(state, live_zone)
     if path is not None and request.kind is not RequestKind.RECLOSE:
         mask = sum(1 << on_path for on_path, _ in path)
@@ -92,8 +97,7 @@ def _concerns(state: State, peer: int, request: Request) -> bool:
     grid = state.grid
     if sides_of(state, request.zones):
         return True
-    a, b = grid.sides[peer]
-    live_zone = a if request.zones >> b & 1 else b
+    live_zone = _live_side(state, peer, request)
     path = feed_path(state, live_zone)
     if path is None:
         return True
@@ -165,8 +169,7 @@ def _yields(state: State, peer: int, request: Request, now: int) -> bool:
 def _path_allows(state: State, peer: int, request: Request) -> bool:
     """Are we on the requester's live path, or beside its source, and does the load fit through us and the source?"""
     grid = state.grid
-    a, b = grid.sides[peer]
-    live_zone = a if request.zones >> b & 1 else b
+    live_zone = _live_side(state, peer, request)
     path = metered_path(state, live_zone)
     if path is None:
         return False
@@ -215,8 +218,7 @@ def _open_for_return(state: State, peer: int, request: Request, now: int) -> Non
     amps = hypot(state.measurement.p_kw, state.measurement.q_kvar) / state.grid.root3_kv
     if not device.normally_open or state.trip or amps > device.breaking_current_a:
         return
-    a, b = state.grid.sides[peer]
-    path = feed_path(state, a if request.zones >> b & 1 else b)
+    path = feed_path(state, _live_side(state, peer, request))
     if path is None:
         return
     for on_path, _ in path:
@@ -236,7 +238,7 @@ def agreed(state: State) -> tuple[bool, tuple[int, ...]]:
     for zone in range(len(grid.zone_devices)):
         if request.zones >> zone & 1:
             needed.update(grid.zone_devices[zone])
-    live_zone = state.zone_a if request.zones >> state.zone_b & 1 else state.zone_b
+    live_zone = _live_side(state, me, request)
     path = feed_path(state, live_zone)
     if path is None:
         return False, ()
