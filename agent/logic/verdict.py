@@ -92,10 +92,14 @@ def drained(state: State, zone: int) -> bool:
         if device == state.me:
             continue
         report = state.peers[device]
-        if report is None or not state.fresh[device] or not grid.meter[device] or report.level is Level.BLIND:
+        if report is None or not state.fresh[device] or report.level is Level.BLIND:
             return False
         if report.start_us and (report.end_us == 0 or report.end_us > state.measurement.start_us):
+            if not grid.meter[device]:
+                return False  # how much it saw, a conventional relay does not say
             left += report.peak_a
+        elif report.upto_us < state.asked + state.config.pickup_spread:
+            return False
     return entered > DRAINED * left + grid.devices[state.me].phase_pickup_a
 
 
