@@ -428,7 +428,9 @@ def _load(state: State) -> tuple[float, float]:
 
 def _load_differs(report: Report, old: Report | None) -> bool:
     """Has anything changed that a zone's demand is remembered from?"""
-    return old is None or report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready
+    if old is None:
+        return report.ready
+    return report.p_kw != old.p_kw or report.q_kvar != old.q_kvar or report.ready is not old.ready
 
 
 def _plans_differ(report: Report, old: Report) -> bool:

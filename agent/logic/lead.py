@@ -188,7 +188,7 @@ def _restore(state: State, now: int) -> int:
     state.recent = [step for step in state.recent if now < step.until]
     if len(state.recent) != counted:
         state.version += 1
-    calm = max(state.last_move, max(state.revived.values(), default=0)) + MOVES_LAST
+    calm = _calm(state)
     key = 8 * state.version + 4 * bool(waited) + 2 * alone + (now >= calm)
     times = [step.until for step in state.recent]
     if now < calm:
@@ -217,6 +217,11 @@ def _restore(state: State, now: int) -> int:
     return min(times, default=NEVER)
 
 
+def _calm(state: State) -> int:
+    """From then on reported flows are from after the last switching."""
+    return max(state.last_move, max(state.revived.values(), default=0)) + MOVES_LAST
+
+
 def _say_dark(state: State, dark: tuple[tuple[int, str], ...], now: int) -> None:
     if dark != state.dark:
         state.dark = dark
@@ -230,6 +235,11 @@ def explain(state: State, now: int) -> None:
     excluded = state.faulted() | state.held | state.grid.sources_mask
     sides = ((state.zone_a, state.live_a), (state.zone_b, state.live_b))
     if any(live is Live.DEAD and not excluded >> zone & 1 for zone, live in sides):
+        state.explain_at = now + state.config.explain
+        key = 2 * state.version + (now >= _calm(state))
+        if state.explained == key:
+            return
+        state.explained = key
         result = plan(state, state.known, now)
         names = state.grid.devices
         left = [
@@ -238,7 +248,6 @@ def explain(state: State, now: int) -> None:
             for zone in bits(feed.zones)
         ]
         _say_dark(state, tuple(sorted((*result.dark, *left))), now)
-        state.explain_at = now + state.config.explain
 
 
 def _first_part(state: State, feed: Feed, dead: int) -> tuple[int, tuple[float, float], int]:

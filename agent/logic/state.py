@@ -170,6 +170,8 @@ class State:
         self.candidates: dict[int, int] = {}
         """Zones whose flows have changed, and when to look whether that has lasted."""
         self.adopt_at = NEVER
+        self.explained = -1
+        """The picture that was last explained."""
         self.explain_at = NEVER
         """When to say why a section beside us is still dark, if nobody is about to feed it."""
         self.load_p = 0.0
