@@ -55,8 +55,8 @@ SEEN_AFTER_FUSED = 110_000
 STARTUP = 400_000
 FILTER_MEMORY = 30_000
 """Fault current that is over shows in measurements for so long: a full-cycle filter and the drop-off."""
-LOSS_SEEN = 50_000
-"""Nobody can have reckoned with a loss of supply later than so long before it asked."""
+LOSS_SEEN = 10_000
+"""A merging unit misses a voltage after so long: who asked earlier could not reckon with it."""
 SEPARATE = 2_000_000
 """Happenings further apart are outages of their own."""
 NAMES = {

@@ -10,20 +10,14 @@ from typing import Any, NamedTuple
 from agent.goose.codec import CodecError, utc_time
 from agent.goose.dataset import DataSet
 from agent.goose.layout import FORMS, Raw
-from agent.goose.link import L2, Link, Udp, open_link
+from agent.goose.link import Link
+from agent.goose.outgoing import OutgoingError, appid_of, check_way, chosen, names_in, open_way, signing_keys
 from agent.goose.publisher import Publisher
 from agent.goose.stream import Stream
-from agent.security.keys import KeyFileError, load
 from scl.flisr_dataset import Member
-from scl.names import read_names
-from scl.problem import SclError
 
 POSITIONS = {"intermediate": 0, "off": 1, "on": 2, "bad": 3}
 TRUTH = {"true": 1, "false": 0, "1": 1, "0": 0}
-
-
-class HandError(ValueError):
-    """What was asked for cannot be published; the text says which option and why."""
 
 
 class Hand(NamedTuple):
@@ -51,7 +45,7 @@ def states_of(texts: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[Raw, 
     for text in texts:
         name, colon, rest = text.partition(":")
         if not colon or name not in FORMS:
-            raise HandError(f"--value {text}: a type of {', '.join(FORMS)}, a colon and a value are needed")
+            raise OutgoingError(f"--value {text}: a type of {', '.join(FORMS)}, a colon and a value are needed")
         types.append(name)
         columns.append([_raw(name, word.strip()) for word in rest.split(",")])
     states: list[tuple[Raw, ...]] = []
@@ -75,30 +69,25 @@ def _raw(name: str, word: str) -> Raw:
             return t.seconds << 32 | t.fraction << 8 | t.quality
         return int(word, 0)
     except (ValueError, KeyError):
-        raise HandError(f"{word!r} is no value of the type {name}") from None
+        raise OutgoingError(f"{word!r} is no value of the type {name}") from None
 
 
 def prepare(options: Mapping[str, Any]) -> Hand:
-    """From the options of the command; HandError says which does not fit, OSError what the system refused."""
-    if bool(options["interface"]) == bool(options["group"]):
-        raise HandError("give one of --interface and --group")
+    """From the options of the command; OutgoingError says which does not fit, OSError what the system refused."""
+    check_way(options)
     types, states = states_of(options["values"])
     stream = _stream(options, types)
-    if (options["keys"] is None) != options["no_authentication"]:
-        raise HandError("give --keys, or --no-authentication by name")
+    keys = signing_keys(options)
+    link = open_way(options)
     try:
-        key = None if options["keys"] is None else load(options["keys"]).schedule(options["key_group"])
-        link = open_link(
-            L2(options["interface"]) if options["interface"]
-            else Udp(port=options["port"], interface_address=options["address"])
-        )  # fmt: skip
         members = tuple(Member(str(number), "", "", "", "", "", "", "", name) for number, name in enumerate(types))
         data_set = DataSet("by hand", members, _AsTheyAre())
-        publisher = Publisher(stream, data_set, key, source=link.address or bytes(6), simulation=options["simulation"])
+        publisher = Publisher(stream, data_set, keys, source=link.address or bytes(6), simulation=options["simulation"])
         for state in states:  # what does not fit its type is said before anything is sent
-            Publisher(stream, data_set, key, source=bytes(6)).publish(state, 1)
-    except (CodecError, KeyFileError) as error:
-        raise HandError(str(error)) from error
+            Publisher(stream, data_set, keys, source=bytes(6)).publish(state, 1)
+    except CodecError as error:
+        link.close()
+        raise OutgoingError(str(error)) from error
     return Hand(link, publisher, states)
 
 
@@ -107,32 +96,26 @@ def _stream(options: Mapping[str, Any], types: tuple[str, ...]) -> Stream:
         return _from_scd(options, types)
     reference = options["gocb_ref"]
     if not reference:
-        raise HandError("give --scd and --control, or --gocb-ref")
+        raise OutgoingError("give --scd and --control, or --gocb-ref")
     vlan = None
-    try:
-        appid = int(options["appid"], 16)
-        if options["vlan"]:
-            identifier, _, priority = options["vlan"].partition(":")
+    if options["vlan"]:
+        identifier, _, priority = options["vlan"].partition(":")
+        try:
             vlan = (int(identifier), int(priority or 4))
-    except ValueError:
-        raise HandError("--appid is hexadecimal, --vlan ID:PRIORITY") from None
+        except ValueError:
+            raise OutgoingError(f"--vlan {options['vlan']!r} is not ID:PRIORITY") from None
     return Stream(
-        reference, options["dat_set"] or reference.replace("$GO", ""), options["go_id"] or reference, appid,
+        reference, options["dat_set"] or reference.replace("$GO", ""), options["go_id"] or reference, appid_of(options),
         options["conf_rev"], types, mac=options["mac"], vlan=vlan, group=options["group"], port=options["port"],
     )  # fmt: skip
 
 
 def _from_scd(options: Mapping[str, Any], types: tuple[str, ...]) -> Stream:
-    try:
-        names = read_names(options["scd"])
-    except SclError as error:
-        raise HandError(f"{options['scd']}: {error}") from error
-    control = names.goose.get(options["control"] or "")
-    if control is None:
-        known = ", ".join(sorted(names.goose)[:6]) or "none"
-        raise HandError(f"--control: no GOOSE control block {options['control']!r} in the file (there is: {known} …)")
+    control = chosen(names_in(options["scd"]).goose, options["control"], "--control", "GOOSE control block")
     if len(control.members) != len(types):
-        raise HandError(f"{control.cb_ref} has {len(control.members)} members, --value was given {len(types)} times")
+        raise OutgoingError(
+            f"{control.cb_ref} has {len(control.members)} members, --value was given {len(types)} times"
+        )
     return Stream(
         control.cb_ref, control.dat_set, control.go_id, control.appid, control.conf_rev, types, mac=control.mac,
         vlan=(control.vlan_id, control.vlan_priority), min_ms=control.min_time_ms, max_ms=control.max_time_ms,

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from agent.goose.tools import keys_of, names_of, packets, source_options, wide_console
+from agent.goose.outgoing import OutgoingError, outgoing_options, way_name
+from agent.goose.tools import FILE, Recording, keys_of, names_of, packets, source_options, wide_console
 
 AUTHENTIC = {"yes": "authentic", "none": "not authenticated"}
 ORDINARY = ("first", "change", "repetition")
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 KEPT_MAX = 100_000
 """Frames and observations kept for --json and --write."""
 
@@ -36,19 +36,17 @@ def sniff(
     Lost, repeated, backward and unauthentic frames are named; at the end, a table of the streams.
     """
     from agent.goose.sniff import Sniffer
-    from agent.goose.tap import LINKTYPE_ETHERNET, Packet, write_capture
 
     sniffer = Sniffer(names_of(scd), keys_of(keys))
-    kept: list[Packet] = []
+    recording = Recording(write, KEPT_MAX)
     events: list[dict[str, Any]] = []
-    frames, link_type = 0, LINKTYPE_ETHERNET
+    frames = 0
     for packet, link_type in packets(file, interface, groups, port, address, seconds):
         seen = sniffer.take(packet, link_type)
         if seen is None:
             continue
         frames += 1
-        if write is not None and len(kept) < KEPT_MAX:
-            kept.append(packet)
+        recording.keep(packet, link_type)
         if everything or seen.observation.words != ("repetition",) or seen.observation.changed:
             if not as_json:
                 click.echo(sniffer.line(seen))
@@ -56,8 +54,7 @@ def sniff(
                 events.append(sniffer.plain(seen))
         if count is not None and frames >= count:
             break
-    if write is not None:
-        write_capture(write, kept, link_type)
+    recording.write()
     refused = dict(sniffer.counters)
     if as_json:
         click.echo(json.dumps({"frames": frames, "refused": refused, "streams": sniffer.streams(), "events": events}))
@@ -75,9 +72,7 @@ def _table(streams: list[dict[str, Any]], refused: dict[str, int]) -> None:
     for title in ("control block", "APPID", "confRev", "stNum", "sqNum", "TAL ms", "frames", "pause ms", "remarks"):
         table.add_column(title, justify="left" if title in ("control block", "remarks") else "right")
     for row in streams:
-        remarks = [
-            f"{n} {word}" for word, n in row["counters"].items() if word not in ("first", "change", "repetition")
-        ]
+        remarks = [f"{n} {word}" for word, n in row["counters"].items() if word not in ORDINARY]
         remarks += [f"{n} {AUTHENTIC.get(word, word)}" for word, n in row["authentic"].items() if word != "not asked"]
         if row["conf_rev_expected"] not in (None, row["conf_rev"]):
             remarks.append(f"SCL says confRev {row['conf_rev_expected']}")
@@ -105,32 +100,25 @@ def _table(streams: list[dict[str, Any]], refused: dict[str, int]) -> None:
     "--value", "values", multiple=True, required=True, metavar="TYPE:VALUE[,VALUE…]",
     help="A member, in order: BOOLEAN:true, INT32:-5, Dbpos:on, FLOAT32:1.5 … Several values: one new state each.",
 )  # fmt: skip
-@click.option("-i", "--interface", default="", metavar="IF", help="Publish on this interface.")
-@click.option("--group", default="", metavar="IP", help="Publish as R-GOOSE to this multicast group.")
-@click.option("--port", default=102, show_default=True, help="UDP port of the group.")
-@click.option("--address", default="127.0.0.1", show_default=True, metavar="IP", help="Where the group is.")
-@click.option("--keys", type=FILE, help="Key file to sign with.")
-@click.option("--key-group", default="flisr", show_default=True, help="Which group's key.")
-@click.option("--no-authentication", is_flag=True, help="Send without authentication.")
+@outgoing_options
 @click.option("--simulation", is_flag=True, help="Mark as simulation, in header and PDU.")
 @click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(min=0), help="How long.")
 @click.option("--every", default=1.0, show_default=True, type=click.FloatRange(min=0.001), help="Pause between states.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def publish(**options: Any) -> None:
     """Publish one control block by hand: each state with its retransmissions.
 
     Numbers begin at stNum 1. Devices that act on the stream will act: not for a bus in service.
     """
-    from agent.goose.byhand import HandError, prepare, run
+    from agent.goose.byhand import prepare, run
 
     try:
         told = run(prepare(options), options["seconds"], options["every"])
-    except HandError as error:
+    except OutgoingError as error:
         raise click.ClickException(str(error)) from error
     except PermissionError as error:
         raise click.ClickException("sending frames needs CAP_NET_RAW (root)") from error
     except OSError as error:
-        raise click.ClickException(f"{options['interface'] or options['group']}: {error.strerror or error}") from error
+        raise click.ClickException(f"{way_name(options)}: {error.strerror or error}") from error
     click.echo(json.dumps(told) if options["as_json"] else f"{told['states']} states in {told['frames']} frames sent")
 
 

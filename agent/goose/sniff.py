@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from agent.goose import frame, session
@@ -11,7 +10,8 @@ from agent.goose.codec import CodecError, Pdu, decode
 from agent.goose.monitor import Monitor, Observation
 from agent.goose.tap import Packet, payload_of
 from agent.goose.text import moment, plain, time_text, value_text
-from agent.security.frames import TRAILING, FrameError, Key, Profile, parse_extension
+from agent.security.frames import TRAILING, FrameError, Profile, parse_extension
+from agent.security.ring import KeyGroup
 from scl.names import NOTHING, Names
 
 
@@ -33,13 +33,13 @@ class Seen(NamedTuple):
 class Sniffer:
     """See the module. ``keys``: to verify with; None: not asked for."""
 
-    def __init__(self, names: Names = NOTHING, keys: Iterable[Key] | None = None, profile: Profile = TRAILING) -> None:
+    def __init__(self, names: Names = NOTHING, keys: KeyGroup | None = None, profile: Profile = TRAILING) -> None:
         self.names = names
         self.monitor = Monitor()
         self.counters: Counter[str] = Counter()
         """Frames that are no GOOSE PDU, by cause."""
         self.authentic: dict[tuple[str, int], Counter[str]] = {}
-        self._keys = None if keys is None else {key.identifier: key for key in keys}
+        self._keys = keys
         self._profile = profile
 
     def take(self, packet: Packet, link_type: int) -> Seen | None:
@@ -49,7 +49,7 @@ class Sniffer:
             return None
         try:
             if payload.routed:
-                datagram = session.parse(payload.octets, keys=None if self._keys is None else self._key)
+                datagram = session.parse(payload.octets, keys=None if self._keys is None else self._keys.find)
                 pdu = decode(datagram.apdu)
                 appid, simulation, vlan = datagram.appid, datagram.simulation, None
                 opened = datagram.opened  # it was encrypted: that it could be read says who wrote it
@@ -75,20 +75,15 @@ class Sniffer:
             return f"no: {error}"
         return self._verdict(extension.key, view.domain, extension.mac, extension.iv)
 
-    def _key(self, identifier: int) -> Key:
-        assert self._keys is not None
-        if identifier not in self._keys:
-            raise FrameError(f"key {identifier} is not known", "unknown-key")
-        return self._keys[identifier]
-
     def _verdict(self, identifier: int, domain: bytes, mac: bytes, iv: bytes) -> str:
         if not mac:
             return "none"
         if self._keys is None:
             return "not asked"
-        key = self._keys.get(identifier)
-        if key is None:
-            return f"no: key {identifier} is not known"
+        try:
+            key = self._keys.find(identifier)
+        except FrameError as error:
+            return f"no: {error}"
         return "yes" if key.verifies(domain, mac, iv) else "no: wrong MAC"
 
     def line(self, seen: Seen) -> str:

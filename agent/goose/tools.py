@@ -10,23 +10,23 @@ from typing import Any
 import click
 from rich.console import Console
 
-from agent.goose.tap import CaptureError, Packet, Tap, read_capture
-from agent.security.frames import Key
+from agent.goose.tap import LINKTYPE_ETHERNET, CaptureError, Packet, Tap, read_capture, write_capture
 from agent.security.keys import KeyFileError
 from agent.security.keys import load as load_keys
+from agent.security.ring import KeyGroup
 from scl.names import NOTHING, Names, read_names
 from scl.problem import SclError
 
 PATIENCE_S = 0.2
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Interface, groups or a file; how long; names and keys."""
-    path = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in (
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, at the end."),
-        click.option("--keys", type=path, help="Key file: say whether each frame is authentic."),
-        click.option("--scd", type=path, help="SCL file that gives names to what is heard."),
+        click.option("--keys", type=FILE, help="Key file: say whether each frame is authentic."),
+        click.option("--scd", type=FILE, help="SCL file that gives names to what is heard."),
         click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Keep the frames (pcap)."),
         click.option("--seconds", type=click.FloatRange(min=0), help="Stop after so long."),
         click.option("--count", type=click.IntRange(min=1), help="Stop after so many frames."),
@@ -34,7 +34,7 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--port", default=102, show_default=True, help="UDP port of the groups."),
         click.option("--group", "groups", multiple=True, metavar="IP", help="Join a multicast group. Repeatable."),
         click.option("-i", "--interface", default="", metavar="IF", help="Listen to all frames of an interface."),
-        click.argument("file", required=False, type=path),
+        click.argument("file", required=False, type=FILE),
     ):
         command = option(command)
     return command
@@ -48,10 +48,10 @@ def names_of(scd: Path | None) -> Names:
         raise click.ClickException(f"{scd}: {error}") from error
 
 
-def keys_of(file: Path | None) -> tuple[Key, ...] | None:
-    """All keys of the file that was named; None: none was."""
+def keys_of(file: Path | None) -> KeyGroup | None:
+    """All keys of the file that was named, whatever their group; None: none was."""
     try:
-        return tuple(load_keys(file)) if file else None
+        return KeyGroup(load_keys(file)) if file else None
     except KeyFileError as error:
         raise click.ClickException(str(error)) from error
 
@@ -84,6 +84,35 @@ def packets(
         return
     finally:
         tap.close()
+
+
+class Recording:
+    """Frames kept for ``--write``, as many as memory is meant for."""
+
+    def __init__(self, path: Path | None, most: int) -> None:
+        self._path = path
+        self._most = most
+        self._packets: list[Packet] = []
+        self._link_type = LINKTYPE_ETHERNET
+        self._left_out = 0
+
+    def keep(self, packet: Packet, link_type: int) -> None:
+        """One frame more, if they are to be written."""
+        if self._path is None:
+            return
+        self._link_type = link_type
+        if len(self._packets) < self._most:
+            self._packets.append(packet)
+        else:
+            self._left_out += 1
+
+    def write(self) -> None:
+        """To the file that was named, if one was; says how many did not fit."""
+        if self._path is None:
+            return
+        write_capture(self._path, self._packets, self._link_type)
+        if self._left_out:
+            click.echo(f"{self._path}: the first {self._most} frames; {self._left_out} more were left out", err=True)
 
 
 def wide_console(**options: Any) -> Console:

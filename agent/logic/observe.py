@@ -182,12 +182,13 @@ def adopt_demand(state: State, now: int) -> None:
 def answer(state: State, peer: int, report: Report) -> None:
     """A neighbour picked up: answer when our samples reach past its pick-up and the spread.
 
-    Who shares no zone with it is asked only if one between is silent, and need not hurry. A claim wants no answer.
+    Who shares no zone with it is asked only if one between is silent, and need not hurry. A claim wants no answer,
+    unless it is from before this episode: then a reclose shot has failed.
     """
     if not state.grid.near2[state.me] >> peer & 1:
         return
-    if report.claim_zones and peer in state.tell:
-        del state.tell[peer]
+    if report.claim_zones and report.claim_us >= report.start_us:
+        state.tell.pop(peer, None)
     elif report.level in (Level.START, Level.PICKUP) and state.level is Level.QUIET:
         picked_up = report.upto_us if report.level is Level.PICKUP else report.start_us
         wanted = picked_up + state.config.pickup_spread

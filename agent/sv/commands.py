@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from agent.goose.tools import keys_of, names_of, packets, source_options, wide_console
+from agent.goose.outgoing import OutgoingError, outgoing_options, way_name
+from agent.goose.tools import FILE, Recording, keys_of, names_of, packets, source_options, wide_console
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 KEPT_MAX = 500_000
 REDRAW_S = 0.25
 LAYOUTS = ("9-2LE-80 50 Hz", "9-2LE-80 60 Hz", "F4800S2I4U4 50 Hz", "F4800S2I4U4 60 Hz")
@@ -76,22 +76,18 @@ def sniff(
 
     With --keys, frames that are not authentic are refused and counted. Live, 5 seconds unless told otherwise.
     """
-    from agent.goose.tap import LINKTYPE_ETHERNET, Packet, write_capture
     from agent.sv.display import SCALES, plain, streams_table
 
     names = names_of(scd)
     ear = _Ear(frequency, keys)
-    kept: list[Packet] = []
-    link_type = LINKTYPE_ETHERNET
+    recording = Recording(write, KEPT_MAX)
     limit = 5.0 if seconds is None and count is None else seconds
     for packet, link_type in packets(file, interface, groups, port, address, limit):
         if ear.take(packet, link_type):
-            if write is not None and len(kept) < KEPT_MAX:
-                kept.append(packet)
+            recording.keep(packet, link_type)
             if count is not None and ear.frames >= count:
                 break
-    if write is not None:
-        write_capture(write, kept, link_type)
+    recording.write()
     streams = list(ear.watch.streams.values())
     if as_json:
         rows = [plain(stream, names, SCALES) for stream in streams]
@@ -119,21 +115,18 @@ def scope(
     """Look at one stream: phasors and waveform, live in the terminal, or its last cycles as a picture."""
     from rich.live import Live
 
-    from agent.goose.tap import LINKTYPE_ETHERNET, Packet, write_capture
     from agent.sv.display import SCALES, draw, plain, scope_table
 
     names = names_of(scd)
     ear = _Ear(frequency, keys, sv_id, window)
-    kept: list[Packet] = []
-    link_type = LINKTYPE_ETHERNET
+    recording = Recording(write, KEPT_MAX)
     console = wide_console(stderr=as_json)
     drawn = 0.0
     with Live(console=console, auto_refresh=False, transient=True) as live:
         for packet, link_type in packets(file, interface, groups, port, address, seconds):
             if not ear.take(packet, link_type):
                 continue
-            if write is not None and len(kept) < KEPT_MAX:
-                kept.append(packet)
+            recording.keep(packet, link_type)
             if file is None and console.is_terminal and time.monotonic() - drawn > REDRAW_S:
                 live.update(scope_table(next(iter(ear.watch.streams.values())), SCALES), refresh=True)
                 drawn = time.monotonic()
@@ -142,8 +135,7 @@ def scope(
     stream = next(iter(ear.watch.streams.values()), None)
     if stream is None:
         raise click.ClickException(f"no stream {sv_id} was heard" if sv_id else "no Sampled Values frame was heard")
-    if write is not None:
-        write_capture(write, kept, link_type)
+    recording.write()
     if png is not None:
         try:
             draw(stream, SCALES, png)
@@ -156,24 +148,16 @@ def scope(
 
 
 def _outlet(command: Any) -> Any:
-    """Where a stream of ours goes, and how it is signed."""
+    """Which stream of ours, where it goes, and how it is signed."""
     options = (
-        click.option("-i", "--interface", default="", metavar="IF", help="Publish on this interface."),
-        click.option("--group", default="", metavar="IP", help="Publish as R-SV to this multicast group."),
-        click.option("--port", default=102, show_default=True, help="UDP port of the group."),
-        click.option("--address", default="127.0.0.1", show_default=True, metavar="IP", help="Where the group is."),
-        click.option("--scd", type=FILE, help="Take APPID, address "
-                     "and confRev of the stream from this SCL file."),
+        outgoing_options,
+        click.option("--scd", type=FILE, help="Take APPID, address and confRev of the stream from this SCL file."),
         click.option("--sv-id", required=True, help="svID."),
         click.option("--appid", default="4000", show_default=True, metavar="HEX", help="Without an SCL file: APPID."),
         click.option("--mac", default="01-0C-CD-04-00-01", show_default=True, help="Destination address."),
         click.option("--conf-rev", default=1, show_default=True, help="confRev."),
         click.option("--layout", type=click.Choice(LAYOUTS), default=LAYOUTS[0], show_default=True, help="Frames."),
-        click.option("--keys", type=FILE, help="Key file to sign with."),
-        click.option("--key-group", default="flisr", show_default=True, help="Which group's key."),
-        click.option("--no-authentication", is_flag=True, help="Send without authentication."),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
-    )  # fmt: skip
+    )
     for option in reversed(options):
         command = option(command)
     return command
@@ -189,7 +173,7 @@ def _outlet(command: Any) -> Any:
 def publish(**options: Any) -> None:
     """Publish a balanced three-phase stream, paced by the compiled source. Agents that listen will believe it."""
     from agent.core.source import Segment, SvSource, Wave
-    from agent.sv.outlet import OutletError, config_of
+    from agent.sv.outlet import config_of
 
     try:
         source = SvSource(config_of(options))
@@ -198,10 +182,10 @@ def publish(**options: Any) -> None:
             waves += [Wave(cmath.rect(magnitude, turn - k * 2 * math.pi / 3)) for k in range(3)] + [Wave()]
         source.set_segment(Segment(time.time_ns() // 1000, tuple(waves)))
         source.start()
-    except OutletError as error:
+    except OutgoingError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"{options['interface'] or options['group']}: {error}") from error
+        raise click.ClickException(f"{way_name(options)}: {error}") from error
     with contextlib.suppress(KeyboardInterrupt):
         time.sleep(options["seconds"])
     source.stop()
@@ -219,7 +203,7 @@ def publish(**options: Any) -> None:
 def play(record: Path, mapping: tuple[str, ...], lead_in: float, repeat: int, **options: Any) -> None:
     """Play a COMTRADE record (RECORD: .cfg or .cff) as Sampled Values: a factory acceptance test by record."""
     from agent.core.config import Layout
-    from agent.sv.outlet import OutletError, open_outlet, send
+    from agent.sv.outlet import open_outlet, send
     from agent.sv.play import Player, RecordError, read
 
     try:
@@ -227,12 +211,12 @@ def play(record: Path, mapping: tuple[str, ...], lead_in: float, repeat: int, **
             read(record, dict(_pairs(mapping))), next(x for x in Layout if x.text == options["layout"]), lead_in
         )
         outlet = open_outlet(options)
-    except (RecordError, OutletError) as error:
+    except (RecordError, OutgoingError) as error:
         raise click.ClickException(str(error)) from error
     except ImportError:
         raise click.ClickException("reading records needs comtrade: pip install 'flisr[simulator]'") from None
     except OSError as error:
-        raise click.ClickException(f"{options['interface'] or options['group']}: {error.strerror or error}") from error
+        raise click.ClickException(f"{way_name(options)}: {error.strerror or error}") from error
     told: dict[str, Any] = {"record": player.record.name, "channels": list(player.record.used), "runs": []}
     for _ in range(repeat):
         told["runs"].append(send(outlet, player))

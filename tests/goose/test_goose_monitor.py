@@ -17,6 +17,7 @@ from agent.goose.sniff import Sniffer
 from agent.goose.tap import LINKTYPE_ETHERNET, CaptureError, Packet, payload_of, read_capture, write_capture
 from agent.goose.text import plain, value_text
 from agent.security.frames import Algorithm, make_key
+from agent.security.ring import KeyGroup
 from tests.goose.lab import CAPTURES, in_namespace, tshark, udp_frame
 
 MS = 1000
@@ -156,10 +157,10 @@ def test_every_kind_of_authentication_is_told(algorithm: Algorithm, routed: bool
         octets, link = udp_frame(SessionEnvelope(1, key=key).seal(apdu)), LINKTYPE_ETHERNET
     else:
         octets, link = Envelope(bytes.fromhex("010ccd010001"), bytes(6), 1, key=key).seal(apdu), LINKTYPE_ETHERNET
-    seen = Sniffer(keys=[key]).take(Packet(0, octets), link)
+    seen = Sniffer(keys=KeyGroup([key])).take(Packet(0, octets), link)
     assert seen is not None
     assert seen.authentic == "yes"
-    sniffer = Sniffer(keys=[other])
+    sniffer = Sniffer(keys=KeyGroup([other]))
     seen = sniffer.take(Packet(0, octets), link)
     if algorithm.encrypts:
         assert seen is None
