@@ -25,7 +25,9 @@ import yaml
 from agent.goose.tap import LINKTYPE_ETHERNET, LINKTYPE_RAW, udp_socket
 from agent.logic.grid import Grid, bits
 from agent.security import keys
-from scl import describe, generate
+from agent.station import plain
+from scl import derive, describe, generate
+from scl.scheme import Scheme
 from scl.topology import Feeder
 from simulator.demo.capture import Capture
 from simulator.demo.scenario import Scenario
@@ -74,6 +76,8 @@ class Lab:
     transport: str
     seed: int
     feeder: Feeder = field(init=False)
+    scheme: Scheme = field(init=False)
+    """What the agents will read in the SCD."""
     _cores: dict[str, int] = field(init=False)
     processes: Processes = field(init=False)
     running: dict[tuple[str, str], Running] = field(default_factory=dict)
@@ -123,6 +127,7 @@ class Lab:
         self._cores = cores(self.feeder)
         routed = self.transport == "udp"
         generate.generate(described, routed=routed, port=UDP_PORT if routed else 102).write(self.scd)
+        self.scheme = derive.read(self.scd, self.ratings)
         keys.write_laboratory_keys(self.keys, ["flisr"])
         (self.directory / "agents").mkdir(mode=0o700)
         (self.directory / "logs").mkdir()
@@ -154,10 +159,7 @@ class Lab:
         return any(step.do == what for step in self.scenario.steps)
 
     def _goose_groups(self) -> list[str]:
-        from scl import derive
-
-        scheme = derive.read(self.scd, self.ratings)
-        return [c.ip for ied in scheme.ieds.values() for c in ied.goose_out if c.ip]
+        return [c.ip for ied in self.scheme.ieds.values() for c in ied.goose_out if c.ip]
 
     def mms_address(self, device: str) -> tuple[str, int]:
         """Where a device's agent serves MMS (if the scenario has an MMS client)."""
@@ -189,6 +191,8 @@ class Lab:
         # Unix sockets have short names; a run folder may lie deep.
         self._wire = Path(tempfile.mkdtemp(prefix="flisr-"))
         plant = self._wire / "plant"
+        compiled = self._wire / "scheme.json"
+        compiled.write_text(json.dumps(plain.dump(self.scheme)), encoding="utf-8")
         story = self.directory / "story.json"
         story.write_text(json.dumps({"seed": self.seed, "events": []}), encoding="utf-8")
         self._spawn(
@@ -198,7 +202,7 @@ class Lab:
             None,
         )  # fmt: skip
         common = ["--scd", str(self.scd), "--ratings", str(self.ratings), "--keys", str(self.keys)]
-        common += ["--plant", str(plant)]
+        common += ["--plant", str(plant), "--compiled", str(compiled)]
         for device in self.feeder.devices:
             self.start_agent(device.name)
         for device in self.feeder.devices:
@@ -310,10 +314,7 @@ class Lab:
     def open_windows(self) -> None:
         """From now on the kernel keeps the Sampled Values of every bay, as much as its buffers hold."""
         if self.lan is None:
-            from scl import derive
-
-            scheme = derive.read(self.scd, self.ratings)
-            for ied in scheme.ieds.values():
+            for ied in self.scheme.ieds.values():
                 for control in ied.sv_out:
                     if control.ip:
                         group = control.ip
