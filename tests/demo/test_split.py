@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from agent.goose.dataset import DataSet, command_data_set, report_data_set
 from agent.goose.frame import Envelope
 from agent.goose.layout import Head, Layout
-from agent.goose.tap import Packet
+from agent.goose.tap import Packet, read_capture
 from agent.logic.messages import BreakerCommand, Level, Position, Report
 from agent.sv import codec
 from agent.sv.frame import sealer
@@ -244,23 +244,12 @@ def test_the_restoration_is_told_moment_by_moment_and_without_the_mechanisms() -
     assert told["generation"] is False, "the solar plant is in Z12"
 
 
-def packets(path: Path) -> Iterator[Packet]:
-    """Frames of a capture file, with their time stamps."""
-    octets = path.read_bytes()
-    at = 24
-    while at + 16 <= len(octets):
-        seconds, microseconds, length, _ = struct.unpack_from("<IIII", octets, at)
-        at += 16
-        yield Packet(seconds * 1_000_000 + microseconds, octets[at : at + length])
-        at += length
-
-
 def test_the_verdict_tells_what_the_written_capture_holds(tmp_path: Path) -> None:
     bus = wire()
     capture = Capture()
     capture._packets = sorted(bus.packets, key=lambda packet: packet.t_us)
     capture.write(tmp_path / "frames.pcap")
-    written = list(packets(tmp_path / "frames.pcap"))
+    written = [packet for packet, _ in read_capture(tmp_path / "frames.pcap")]
     assert [packet.t_us for packet in written] == sorted(x.t_us for x in bus.packets)
     course = course_of(story(), bus.packets)
     heard = listen(written, FEEDER, course.inception_us)

@@ -16,6 +16,7 @@ import pytest
 
 from agent.goose.dataset import DataSet
 from agent.goose.stream import Stream
+from agent.goose.tap import Packet, read_capture, write_capture
 from agent.logic.messages import (
     BreakerStatus,
     Direction,
@@ -90,23 +91,14 @@ def udp_frame(datagram: bytes, port: int = 102) -> bytes:
 
 
 def write_pcap(path: Path, frames: Iterable[bytes]) -> None:
-    """A classic pcap of Ethernet frames, 1 ms apart."""
-    with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-        for number, octets in enumerate(frames):
-            file.write(struct.pack("<IIII", NOW // 1_000_000, number * 1000, len(octets), len(octets)) + octets)
+    """A capture of Ethernet frames, 1 ms apart."""
+    second = NOW // 1_000_000 * 1_000_000
+    write_capture(path, (Packet(second + number * 1000, octets) for number, octets in enumerate(frames)))
 
 
 def read_pcap(path: Path) -> list[bytes]:
-    """The frames of a classic pcap."""
-    octets = path.read_bytes()
-    order = "<" if octets[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
-    frames, at = [], 24
-    while at < len(octets):
-        size = struct.unpack_from(order + "I", octets, at + 8)[0]
-        frames.append(octets[at + 16 : at + 16 + size])
-        at += 16 + size
-    return frames
+    """The frames of a capture."""
+    return [packet.frame for packet, _ in read_capture(path)]
 
 
 def tshark(path: Path, *arguments: str) -> str:
