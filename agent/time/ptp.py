@@ -96,8 +96,9 @@ class Reading(NamedTuple):
     def delay_ns(self) -> float:
         """To the neighbour where that is measured, else to the master."""
         port = self.slave
-        peer = port is not None and port.mechanism == PEER_TO_PEER
-        return port.peer_delay_ns if port is not None and peer else self.current.mean_path_delay_ns
+        if port is not None and port.mechanism == PEER_TO_PEER:
+            return port.peer_delay_ns
+        return self.current.mean_path_delay_ns
 
     @property
     def error_ns(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from agent.goose.dataset import DataSet
+from agent.goose.link import Received
 from agent.goose.stream import Stream
 from agent.goose.tap import Packet, read_capture, write_capture
 from agent.logic.messages import (
@@ -88,6 +89,28 @@ def udp_frame(datagram: bytes, port: int = 102) -> bytes:
     total = (total & 0xFFFF) + (total >> 16)
     head = head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:]
     return bytes.fromhex("01005e010101 020000000001 0800") + head + udp
+
+
+class Ether:
+    """A link whose far end is a list."""
+
+    address = bytes(6)
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def fileno(self) -> int:
+        return -1
+
+    def send(self, payload: bytes, group: str = "") -> bool:
+        self.sent.append(payload)
+        return True
+
+    def receive(self) -> list[Received]:
+        return []
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 def write_pcap(path: Path, frames: Iterable[bytes]) -> None:

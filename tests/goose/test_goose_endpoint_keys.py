@@ -8,29 +8,12 @@ import pytest
 
 from agent.goose.dataset import status_data_set
 from agent.goose.endpoint import Endpoint
-from agent.goose.link import Received
 from agent.goose.publisher import Publisher
 from agent.goose.session import PROFILES, SessionProfile
 from agent.goose.subscriber import Accepted, Subscriber
 from agent.security.frames import Algorithm, make_key
 from agent.security.ring import KeyGroup
-from tests.goose.lab import NOW, STATUS, stream
-
-
-class _Nowhere:
-    address = bytes(6)
-
-    def fileno(self) -> int:
-        return -1
-
-    def send(self, payload: bytes, group: str = "") -> bool:
-        return True
-
-    def receive(self) -> list[Received]:
-        return []
-
-    def close(self) -> None:
-        """Nothing to close."""
+from tests.goose.lab import NOW, STATUS, Ether, stream
 
 
 @pytest.mark.parametrize("algorithm", ["AES_GMAC_64", "AES_GMAC_128", "AES_128_GCM", "HMAC_SHA256_128"])
@@ -40,7 +23,7 @@ def test_every_payload_reaches_its_subscriber(algorithm: str, profile: SessionPr
     key = make_key(1, Algorithm[algorithm], bytes(32 if algorithm.startswith("HMAC") else 16), "g")
     streams = [replace(stream(data_set, routed=True), appid=n, gocb_ref=f"X{n}LD/LLN0$GO$gcb") for n in range(1, 20)]
     keys = KeyGroup([key])
-    endpoint = Endpoint(_Nowhere(), (), [Subscriber(told, data_set, keys) for told in streams])
+    endpoint = Endpoint(Ether(), (), [Subscriber(told, data_set, keys) for told in streams])
     publishers = [Publisher(told, data_set, key, session_profile=profile) for told in streams]
     for step in range(50):
         for publisher in publishers:

@@ -412,17 +412,22 @@ def test_a_zone_that_died_unseen_is_fed_once_a_fault_explains_it() -> None:
     assert bench.energised() == {"BB1", "BB2", "Z12", "Z13", "Z21", "Z22"}
 
 
-def test_an_agent_that_was_kept_from_its_own_pickup_reads_the_answers_first() -> None:
-    """F1 wakes 12 ms late: its wait for answers is over by the clock, but nobody has had the time to be heard."""
-    bench = lab()
-    i, now = index(bench, "F1"), bench.now
-    brain = bench.brains[i]
-    late = now + 12 * MS
+def picked_up_late(bench: Lab, name: str, late: int) -> Brain:
+    """A brain that learns only now of a pick-up since when some time has passed."""
+    i, now = index(bench, name), bench.now
     flows = bench.measured[i]._replace(
         level=Level.PICKUP, direction=Direction.INTO_B, start_us=now, pickup_us=now, upto_us=late - MS,
         peak_a=FAULT_A, current_zero=False,
     )  # fmt: skip
-    brain.measure(flows, late)
+    bench.brains[i].measure(flows, late)
+    return bench.brains[i]
+
+
+def test_an_agent_that_was_kept_from_its_own_pickup_reads_the_answers_first() -> None:
+    """F1 wakes 12 ms late: its wait for answers is over by the clock, but nobody has had the time to be heard."""
+    bench = lab()
+    now, late = bench.now, bench.now + 12 * MS
+    brain = picked_up_late(bench, "F1", late)
     assert brain.state.claim_zones == 0
     answer = bench.brains[index(bench, "R11")].last_report
     assert answer is not None
@@ -435,14 +440,8 @@ def test_an_agent_that_was_kept_from_its_own_pickup_reads_the_answers_first() ->
 def test_an_agent_that_asked_late_waits_for_the_answer() -> None:
     """Nobody has had the question for more than 6 ms: that is no silence yet."""
     bench = lab()
-    i, now = index(bench, "F1"), bench.now
-    brain = bench.brains[i]
-    late = now + 7 * MS
-    flows = bench.measured[i]._replace(
-        level=Level.PICKUP, direction=Direction.INTO_B, start_us=now, pickup_us=now, upto_us=late - MS,
-        peak_a=FAULT_A, current_zero=False,
-    )  # fmt: skip
-    brain.measure(flows, late)
+    late = bench.now + 7 * MS
+    brain = picked_up_late(bench, "F1", late)
     brain.timer(late + 6 * MS)
     assert brain.state.claim_zones == 0
     brain.timer(late + 8 * MS)

@@ -16,6 +16,7 @@ from agent.security.frames import Algorithm, Key
 from simulator.ieds import link, retained
 from simulator.ieds.breaker import INDICATOR_US, BreakerIed
 from simulator.ieds.cabinet import Retained
+from tests.goose.lab import Ether
 
 NOW = 1_800_000_000_000_000
 KEY = Key(1, Algorithm.HMAC_SHA256_128, bytes(range(32)))
@@ -27,27 +28,6 @@ OPER = Stream(
 POS = Stream(
     "R_BRCTRL/LLN0$GO$gcbPos", "R_BRCTRL/LLN0$dsPos", "R_Pos", 0x1002, 1, POSITIONS.b_types, "01-0C-CD-01-00-02"
 )
-
-
-class Wire:
-    """A link that remembers what was sent."""
-
-    address = bytes(6)
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-
-    def fileno(self) -> int:
-        return -1
-
-    def send(self, payload: bytes, group: str = "") -> bool:
-        self.sent.append(payload)
-        return True
-
-    def receive(self) -> list[object]:
-        return []
-
-    def close(self) -> None: ...
 
 
 class Bay:
@@ -65,7 +45,7 @@ class Bay:
         """As after power on."""
         if hasattr(self, "ied"):
             assert self.ied.keeper.flush()
-        self.wire = Wire()
+        self.wire = Ether()
         copper = link.PlantLink(self.tmp_path / "plant", "R_BR")
         mark = retained.read(self.tmp_path)[1]
         orders = Subscriber(OPER, ORDERS, (KEY,), mark=mark)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.goose.link import Received
 from agent.logic.messages import Report
 from agent.security.frames import Algorithm
 from agent.security.iv import BLOCK, fixed_field
@@ -22,6 +21,7 @@ from agent.station.launch import Options
 from agent.station.wire import StationWire, goose_keys
 from scl import describe, generate
 from simulator.demo.scenario import DRAWING
+from tests.goose.lab import Ether
 
 HMAC, GMAC, GCM = "hmac-sha256-128", "aes-gmac-128", "aes-128-gcm"
 
@@ -105,33 +105,11 @@ def test_times_reach_the_protection_process(scd: Path, tmp_path: Path) -> None:
     assert group.signing(second).secret == load(keys).signing("flisr", second).secret
 
 
-class _Ether:
-    """A link that keeps what was sent."""
-
-    address = bytes(6)
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-
-    def fileno(self) -> int:
-        return -1
-
-    def send(self, payload: bytes, group: str = "") -> bool:
-        self.sent.append(payload)
-        return True
-
-    def receive(self) -> list[Received]:
-        return []
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
 def test_both_publishers_of_an_agent_and_its_next_start_never_share_an_iv(
     scd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = compiled(scd, key_file(tmp_path / "keys", ("flisr", GMAC), ("flisr-sv", HMAC)))
-    ether = _Ether()
+    ether = Ether()
     monkeypatch.setattr("agent.station.wire.open_link", lambda _spec: ether)
     monkeypatch.setattr("agent.station.wire.Inbox", lambda link, _priority: link)
     for _ in range(3):
@@ -149,7 +127,7 @@ def test_both_publishers_of_an_agent_and_its_next_start_never_share_an_iv(
 
 def test_hmac_needs_no_file(scd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compiled(scd, key_file(tmp_path / "keys", ("flisr", HMAC)))
-    monkeypatch.setattr("agent.station.wire.open_link", lambda _spec: _Ether())
+    monkeypatch.setattr("agent.station.wire.open_link", lambda _spec: Ether())
     monkeypatch.setattr("agent.station.wire.Inbox", lambda link, _priority: link)
     StationWire(config, {})
     assert not (tmp_path / NAME).exists()
