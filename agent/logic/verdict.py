@@ -15,6 +15,8 @@ START_TOLD = 400_000
 """… and, if it was a start alone, for the voltage to go with it: a source is tripped 0.3 s after a fault beside it."""
 DRAINED = 2.0
 """So many times more current into a zone than out of it, and a pick-up more, is not explained by its load."""
+OUTLIVED = 12_000
+"""The same current falls below two settings at times that differ by less (full-cycle filters)."""
 
 
 def locate(state: State, now: int) -> int:
@@ -51,7 +53,7 @@ def locate(state: State, now: int) -> int:
         return NEVER
     if decision.verdict is Verdict.THROUGH and ended and decision.again == NEVER:
         state.decided = True
-        state.suspect = drained(state, zone) << zone
+        state.suspect = swallowed(state, zone) << zone
         return onto_fault_undecided(state, now)
     if ended:
         return min(decision.again, over + 1)
@@ -80,27 +82,29 @@ def doubt(state: State, zone: int, now: int) -> None:
         )
 
 
-def drained(state: State, zone: int) -> bool:
-    """Fault current passed through, but most of it went into the zone: there is a second fault in it.
+def swallowed(state: State, zone: int) -> bool:
+    """Fault current passed through, but most of it went into the zone, or it went on after the last had left it: there
+    is a second fault in it.
 
     A saturated current transformer may feign that: so nothing trips for it, the zone is only not fed again by itself.
     """
-    grid = state.grid
-    entered = state.measurement.peak_a
-    left = 0.0
+    grid, ours = state.grid, state.measurement
+    left, last = 0.0, 0
     for device in grid.zone_devices[zone]:
         if device == state.me:
             continue
         report = state.peers[device]
         if report is None or not state.fresh[device] or report.level is Level.BLIND:
             return False
-        if report.start_us and (report.end_us == 0 or report.end_us > state.measurement.start_us):
+        if report.start_us and (report.end_us == 0 or report.end_us > ours.start_us):
             if not grid.meter[device]:
-                return False  # how much it saw, a conventional relay does not say
+                return False  # how much it saw, and when exactly, a conventional relay does not say
             left += report.peak_a
+            last = max(last, report.end_us or ours.end_us)
         elif report.upto_us < state.asked + state.config.pickup_spread:
             return False
-    return entered > DRAINED * left + grid.devices[state.me].phase_pickup_a
+    outlived = last != 0 and grid.meter[state.me] and ours.end_us - last > OUTLIVED
+    return outlived or ours.peak_a > DRAINED * left + grid.devices[state.me].phase_pickup_a
 
 
 def _fuse(state: State, zone: int, now: int) -> int:

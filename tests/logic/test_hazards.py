@@ -469,6 +469,28 @@ def test_a_zone_that_most_of_the_fault_current_went_into_is_not_fed_by_itself(sh
         assert told.live_b is Live.UNKNOWN, "nobody else counts on the zone either"
 
 
+@pytest.mark.parametrize(("longer_ms", "fed_again"), [(15, False), (5, True)])
+def test_a_zone_that_fault_current_went_into_after_none_left_it_is_not_fed_by_itself(
+    longer_ms: int, fed_again: bool
+) -> None:
+    """The same, both faults drawing as much: R1's current ends first, F1's goes on into Z1."""
+    switches = {"F1": ("S", "Z1", "cb"), "R1": ("Z1", "Z2", "lbs")}
+    bench = Lab(feeder(switches, ("S",), {"Z1": 100.0, "Z2": 100.0}))
+    f1, see = index(bench, "F1"), bench.see
+
+    def longer(i: int, direction: Direction, amps: float, p: float, live_a: Live) -> None:
+        if i == f1 and not direction and bench.measured[f1].level is Level.PICKUP:
+            bench.at(longer_ms * MS, lambda: see(i, direction, amps, p, live_a))
+        else:
+            see(i, direction, amps, p, live_a)
+
+    bench.see = longer  # type: ignore[method-assign]
+    bench.fault("Z2")
+    bench.run(5_000 * MS)
+    assert "R1" in bench.events("claim")
+    assert ("F1" in bench.events("close")) is fed_again
+
+
 def test_current_that_comes_round_to_us_says_nothing_of_the_zone_it_enters() -> None:
     """Both devices between R1 and the busbar on the far side are silent; the next that speaks is F1, and what it sees
     is what R1 sees. The fault may well be in Z2."""
