@@ -16,6 +16,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py agent/goos
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIPFLAGS) setuptools cffi
 	$(BIN)/pip install $(PIPFLAGS) --no-build-isolation --editable '.[test]'
+	$(BIN)/python -m compileall -q agent scl simulator benchmarks
 	touch $(STAMP)
 
 demo: setup
