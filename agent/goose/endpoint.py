@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from agent.goose.inbox import Inbox
 from agent.goose.layout import MEMBERS, SQ_NUM
 from agent.goose.link import L2, Link, Udp
-from agent.goose.publisher import Publisher
+from agent.goose.publisher import Publisher, publisher_quality
 from agent.goose.stream import Stream
 from agent.goose.subscriber import Accepted, Drop, Dropped, Lost, Subscriber
+from agent.security.ring import KeyGroup
 
 
 class Heard(NamedTuple):
@@ -160,10 +161,21 @@ class Endpoint:
                 silent.append(Silent(subscriber, lost))
         return silent
 
-    def time_quality(self, good: bool) -> None:
-        """Our clock is synchronised or not: into every t that is published, and into the age check of what is heard."""
+    def rekey(self, keys: KeyGroup) -> None:
+        """Other keys from the next frame on, sent or heard; CodecError, and nothing has changed, if they do not fit."""
         for publisher in self.publishers:
-            publisher.synchronised = good
+            publisher.check(keys)
+        for publisher in self.publishers:
+            publisher.rekey(keys)
+        for subscriber in self.subscribers:
+            subscriber.rekey(keys)
+
+    def time_quality(self, good: bool, quality: int | None = None) -> None:
+        """Whether our clock can be relied on decides whether the age of what is heard is checked. ``quality``: the
+        octet for every t that is published from now on (IEC 61850-8-1); None: no more is known."""
+        octet = publisher_quality(good, quality)
+        for publisher in self.publishers:
+            publisher.quality = octet
         for subscriber in self.subscribers:
             subscriber.time_good = good
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.goose.codec import CodecError, element
+from agent.goose.signing import Signer, keys_of
 from agent.security.frames import TRAILING, Key, Profile, extension_head, extension_size
-from agent.security.iv import Ivs, passing
-from agent.security.ring import EVER, KeyGroup
+from agent.security.iv import Ivs
+from agent.security.ring import KeyGroup
 
 ETHERTYPE_GOOSE = 0x88B8
 ETHERTYPE_SV = 0x88BA
@@ -116,41 +117,35 @@ class Envelope:
             if not (0 <= identifier <= 0xFFF and 0 <= priority <= 7):
                 raise CodecError(f"VLAN {identifier} priority {priority} out of range", "unencodable")
             tag = b"\x81\x00" + (priority << 13 | identifier).to_bytes(2, "big")
-        keys = () if key is None else (key,) if isinstance(key, Key) else key.keys
-        for each in keys:
-            if each.algorithm.encrypts:
-                raise CodecError(
-                    f"key {each.identifier} is {each.algorithm.text}: Ethernet frames are not encrypted", "unencodable"
-                )
         self._outer = destination + source + tag
         self._type_appid = ethertype.to_bytes(2, "big") + appid.to_bytes(2, "big")
         self._simulation = (SIMULATION if simulation else 0).to_bytes(2, "big")
         self._profile = profile
-        self._group = key if isinstance(key, KeyGroup) else None
-        self._since, self._until = (0, EVER) if self._group is None else (EVER, 0)
-        self._ivs = passing() if ivs is None and any(each.algorithm.iv_size for each in keys) else ivs
-        self._take(keys[0] if keys else None)
+        self._signer = Signer(of_frames(key), ivs)
+        self._take()
 
-    def _take(self, key: Key | None, time_to_next_min: int | None = None) -> None:
-        profile = self._profile
+    def rekey(self, key: Key | KeyGroup | None) -> None:
+        """Other keys from the next frame on; CodecError if they are not for frames."""
+        self._signer.exchange(of_frames(key))
+        self._take()
+
+    def _take(self) -> None:
+        """Prepare what goes around an APDU with the present key."""
+        profile, key = self._profile, self._signer.key
         self._key = key
         self._iv = key is not None and key.algorithm.iv_size != 0
         size = 0 if key is None else extension_size(key, profile)
-        self._head = b"" if key is None else extension_head(key, profile, time_to_next_min)
+        self._head = b"" if key is None else extension_head(key, profile, self._signer.time_to_next_min)
         self._added = HEADER - 2 + (size if profile.inside_length else 0)
         self._reserved = self._simulation + (size if profile.length_in_reserved2 else 0).to_bytes(2, "big")
         self._limit = FRAME_MAX - len(self._outer) - HEADER - size
 
-    def _turn(self, group: KeyGroup, now: int) -> None:
-        """To what holds now: another key, or another minute before it."""
-        period = group.period(now)
-        self._since, self._until = period.since_us, period.until_us
-        self._take(period.key, period.time_to_next_min)
-
     def seal(self, apdu: bytes, now: int = 0) -> bytes:
         """The whole frame; CodecError if it would be longer than Ethernet allows. ``now`` (µs UTC) chooses the key."""
-        if self._group is not None and not self._since <= now < self._until:
-            self._turn(self._group, now)
+        signer = self._signer
+        if not signer.since_us <= now < signer.until_us:
+            signer.turn(now)
+            self._take()
         if len(apdu) > self._limit:
             raise CodecError(f"APDU of {len(apdu)} octets does not fit a frame", "oversized")
         domain = self._type_appid + (len(apdu) + self._added).to_bytes(2, "big") + self._reserved + apdu
@@ -159,6 +154,15 @@ class Envelope:
             return self._outer + domain
         if not self._iv:
             return self._outer + domain + self._head + key.mac(domain)
-        assert self._ivs is not None
-        iv, head = self._ivs.take(), self._head
+        iv, head = signer.iv(), self._head
         return b"".join((self._outer, domain, head[:-4], iv, head[-4:], key.mac(domain, iv)))
+
+
+def of_frames(key: Key | KeyGroup | None) -> Key | KeyGroup | None:
+    """The same; CodecError if one of them encrypts."""
+    for each in keys_of(key):
+        if each.algorithm.encrypts:
+            raise CodecError(
+                f"key {each.identifier} is {each.algorithm.text}: Ethernet frames are not encrypted", "unencodable"
+            )
+    return key

@@ -27,7 +27,7 @@ from typing import Generic, TypeVar
 
 from agent.goose.codec import CLOCK_NOT_SYNCHRONISED
 from agent.goose.dataset import DataSet
-from agent.goose.frame import Envelope
+from agent.goose.frame import Envelope, of_frames
 from agent.goose.layout import Head, Layout
 from agent.goose.session import DEFAULT, SessionEnvelope, SessionProfile
 from agent.goose.stream import Stream
@@ -39,9 +39,18 @@ T = TypeVar("T")
 
 NUMBER_MAX = 0xFFFFFFFF
 QUALITY_SYNCHRONISED = 0x0A
+"""Of a clock of which no more is known than that it can be relied on: 10 bits, 1 ms."""
 QUALITY_UNSYNCHRONISED = CLOCK_NOT_SYNCHRONISED | 0x1F
 LATE_US = 2_000_000
 PAPER_CURVE_MS = (4, 16, 100, 1000)
+
+
+def publisher_quality(good: bool, quality: int | None) -> int:
+    """The octet for t. Not synchronised means: our time cannot be compared with the neighbours'. A feeder that follows
+    a grandmaster without a reference of its own agrees with itself, and goes on checking ages."""
+    if quality is None:
+        return QUALITY_SYNCHRONISED if good else QUALITY_UNSYNCHRONISED
+    return quality & ~CLOCK_NOT_SYNCHRONISED if good else quality | CLOCK_NOT_SYNCHRONISED
 
 
 class State(Enum):
@@ -88,8 +97,8 @@ class Publisher(Generic[T]):
         time it is. ``ivs``: for keys that need them, those of this publisher; None: of this process alone."""
         self.stream = stream
         self.state = State.SILENT
-        self.synchronised = True
-        """Whether our clock is; goes into the time quality of t."""
+        self.quality = QUALITY_SYNCHRONISED
+        """Of our clock; goes into t of the next new state."""
         self.sent = 0
         """Frames made."""
         self._data_set = data_set
@@ -118,7 +127,7 @@ class Publisher(Generic[T]):
         self._st_num = 0
         self._sq_num = 0
         self._t = 0
-        self._quality = QUALITY_SYNCHRONISED
+        self._quality = self.quality
         self._values: tuple[int | float, ...] = ()
         self._step = 0
         self._due: int | None = None
@@ -138,6 +147,15 @@ class Publisher(Generic[T]):
         """When to call :meth:`timer`."""
         return self._due
 
+    def check(self, key: Key | KeyGroup | None) -> None:
+        """CodecError if these keys do not fit the stream."""
+        if not self.stream.routed:
+            of_frames(key)
+
+    def rekey(self, key: Key | KeyGroup | None) -> None:
+        """Other keys from the next frame on; CodecError if they do not fit the stream."""
+        self._envelope.rekey(key)
+
     def publish(self, message: T, now: int) -> bytes:
         """A new state: the payload to send now (an Ethernet frame, or a datagram where the stream is routed)."""
         self._values = self._data_set.to_values(message)
@@ -151,7 +169,7 @@ class Publisher(Generic[T]):
             self._st_num = self._st_num + 1 if self._st_num < NUMBER_MAX else 1
             self._sq_num = 0
         self._t = max(now, self._t + 1)
-        self._quality = QUALITY_SYNCHRONISED if self.synchronised else QUALITY_UNSYNCHRONISED
+        self._quality = self.quality
         self.state = State.BURST
         self._step = 0
         self._due = now + self._intervals[0]

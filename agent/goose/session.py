@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.goose.codec import CodecError, element
+from agent.goose.signing import Signer
 from agent.security.frames import IV_SIZE, FrameError, Key
-from agent.security.iv import Ivs, passing
-from agent.security.ring import EVER, KeyGroup
+from agent.security.iv import Ivs
+from agent.security.ring import KeyGroup
 
 GOOSE, SV = 0x81, 0x82
 DATAGRAM_MAX = 65_000
@@ -202,30 +203,29 @@ class SessionEnvelope:
             raise CodecError(f"APPID {appid:#x} is no 16-bit number", "unencodable")
         self._appid, self._tag, self._simulation, self._profile = appid, tag, simulation, profile
         self.number = number
-        self._group = key if isinstance(key, KeyGroup) else None
-        self._since, self._until = (0, EVER) if self._group is None else (EVER, 0)
-        keys = () if key is None else (key,) if isinstance(key, Key) else key.keys
-        self._ivs = passing() if ivs is None and any(each.algorithm.iv_size for each in keys) else ivs
-        self._take(keys[0] if keys else None, keys[0].time_to_next_min if keys else 0)
+        self._signer = Signer(key, ivs)
+        self._take()
 
-    def _take(self, key: Key | None, time_to_next_min: int) -> None:
-        self._key = key
+    def rekey(self, key: Key | KeyGroup | None) -> None:
+        """Other keys from the next datagram on."""
+        self._signer.exchange(key)
+        self._take()
+
+    def _take(self) -> None:
+        key = self._key = self._signer.key
         self._iv = key is not None and key.algorithm.iv_size != 0
         self._id = 0 if key is None else key.identifier
-        self._times = (0, 0) if key is None else (key.time_of_current_s, time_to_next_min)
+        self._times = (0, 0) if key is None else (key.time_of_current_s, self._signer.time_to_next_min)
 
     def seal(self, apdu: bytes, now: int = 0) -> bytes:
         """The next datagram. ``now`` (µs UTC) chooses the key."""
-        if self._group is not None and not self._since <= now < self._until:
-            period = self._group.period(now)
-            self._since, self._until = period.since_us, period.until_us
-            self._take(period.key, period.time_to_next_min)
+        signer = self._signer
+        if not signer.since_us <= now < signer.until_us:
+            signer.turn(now)
+            self._take()
         if len(apdu) > DATAGRAM_MAX - 100:
             raise CodecError("APDU too long for a datagram", "oversized")
-        iv = b""
-        if self._iv:
-            assert self._ivs is not None
-            iv = self._ivs.take()
+        iv = signer.iv() if self._iv else b""
         self.number = self.number + 1 & 0xFFFFFFFF
         key, profile = self._key, self._profile
         inner = _ELEMENT.pack(self._tag, self._simulation, self._appid, len(apdu) + profile.apdu_length_extra) + apdu

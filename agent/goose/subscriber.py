@@ -197,6 +197,10 @@ class Subscriber(Generic[T]):
         self._last_us = 0
         self._due: int | None = None
 
+    def rekey(self, keys: KeyGroup) -> None:
+        """Other keys from the next frame on."""
+        self._keys = keys
+
     @property
     def mark(self) -> Mark | None:
         """What to keep over restarts."""

@@ -1,6 +1,7 @@
 """The event log: one JSON object a line in ``events.jsonl``, in the order in which things happened.
 
-Every line has ``name``, ``t_us`` (UTC microseconds of the event, not of the writing), ``device`` and ``details``.
+Every line has ``name``, ``t_us`` (UTC microseconds of the event, not of the writing), ``device`` and ``details``, and
+``time_quality``, what was known of the clock when it was written.
 A full disk loses lines, counts them, and says so in the first line that fits again; it never stops the agent.
 """
 
@@ -24,6 +25,8 @@ class EventLog:
         self._device = device
         self._fd: int | None = None
         self._size = 0
+        self.time_quality: int | None = None
+        """The octet of IEC 61850-8-1 for the lines that follow; None: not known yet."""
         self.lost = 0
         """Lines that could not be written."""
         self.problem = ""
@@ -32,6 +35,8 @@ class EventLog:
     def append(self, name: str, t_us: int, details: Mapping[str, object]) -> None:
         """Write one line; never raises."""
         entry = {"name": name, "t_us": t_us, "device": self._device, "details": details}
+        if self.time_quality is not None:
+            entry["time_quality"] = self.time_quality
         if self.lost:
             entry["lost_lines_before"] = self.lost
         line = json.dumps(entry, separators=(",", ":"), default=str).encode() + b"\n"

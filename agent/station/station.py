@@ -76,6 +76,7 @@ class Station:
         self._recorder = Recorder(directory / "records", settings.station_name, settings.device, settings.frequency_hz)
         self._time_watch = TimeWatch(settings.time_source)
         self._time = self._check_time()
+        self._log.time_quality = self._time.quality.octet
         self._supervisor = Supervisor(directory, settings.digest, self._document, settings.module)
         self._selector = selectors.DefaultSelector()
         self._door = local.Door(directory, self._request)
@@ -132,7 +133,7 @@ class Station:
             (self._settings.directory / "pids.json").write_text(json.dumps(pids) + "\n")
         self._log.append("protection_" + how.partition(" ")[0], now_us(), {"pid": attachment.pid})
         self._say(f"{self._settings.ied}: {how} protection process {attachment.pid}")
-        self._tell({"t": "time", "good": self._time.good})
+        self._tell_time()
         self._alarms.end("protection")
         self._on_bell()
 
@@ -207,9 +208,14 @@ class Station:
 
     def _time_changed(self, state: TimeState) -> None:
         old, self._time = self._time, state
+        self._log.time_quality = state.quality.octet
+        if (state.good, state.quality) != (old.good, old.quality):
+            self._tell_time()
         if state.good != old.good:
             self._log.append("clock", now_us(), {"good": state.good, "why": state.why})
-            self._tell({"t": "time", "good": state.good})
+
+    def _tell_time(self) -> None:
+        self._tell({"t": "time", "good": self._time.good, "quality": self._time.quality.octet})
 
     def _read_snapshot(self) -> snapshot.Snapshot | None:
         attachment = self._supervisor.attachment

@@ -165,9 +165,9 @@ class StationWire:
         """Nothing is sent or heard any more."""
         self._endpoint.link.close()
 
-    def time_quality(self, good: bool) -> None:
-        """Whether our clock is synchronized: goes into our time stamps, and suspends the age check of others'."""
-        self._endpoint.time_quality(good)
+    def time_quality(self, good: bool, quality: int | None = None) -> None:
+        """Whether our clock can be relied on (else others' age is not checked), and TimeQuality for our time stamps."""
+        self._endpoint.time_quality(good, quality)
 
     def numbers(self) -> dict[str, int]:
         """Last stNum of each control block."""

@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 from agent.goose import frame, session
@@ -17,6 +16,7 @@ from agent.goose.session import SessionEnvelope
 from agent.goose.stream import mac_octets
 from agent.security.frames import TRAILING, FrameError, Key, Profile, parse_extension
 from agent.security.iv import Ivs
+from agent.security.ring import KeyGroup
 from agent.sv.codec import Pdu, decode
 
 
@@ -30,7 +30,7 @@ class Opened(NamedTuple):
 
 
 def open_payload(
-    payload: bytes, keys: Iterable[Key] | None = None, *, routed: bool = False, profile: Profile = TRAILING
+    payload: bytes, keys: KeyGroup | None = None, *, routed: bool = False, profile: Profile = TRAILING
 ) -> Opened:
     """An Ethernet frame (``routed``: a datagram). ``keys`` None: authentication is not asked for. No time, so that
     a recording can be read: a key that has expired verifies.
@@ -38,24 +38,17 @@ def open_payload(
     CodecError or FrameError, both with ``cause``: as in ``agent.goose.subscriber.Drop``.
     """
     if routed:
-        datagram = session.parse(payload, session.SV, None if keys is None else partial(_find, keys))
+        datagram = session.parse(payload, session.SV, None if keys is None else keys.find)
         if keys is not None and not datagram.opened:
             if not datagram.mac:
                 raise FrameError("no authentication", "unauthenticated")
-            _verify(_find(keys, datagram.key), datagram.domain, datagram.mac, datagram.iv)
+            _verify(keys.find(datagram.key), datagram.domain, datagram.mac, datagram.iv)
         return Opened(datagram.appid, datagram.simulation, datagram.number, decode(datagram.apdu))
     view = frame.parse(payload, ETHERTYPE_SV, profile)
     if keys is not None:
         extension = parse_extension(view.extension, profile)
-        _verify(_find(keys, extension.key), view.domain, extension.mac, extension.iv)
+        _verify(keys.find(extension.key), view.domain, extension.mac, extension.iv)
     return Opened(view.appid, view.simulation, None, decode(view.apdu))
-
-
-def _find(keys: Iterable[Key], identifier: int) -> Key:
-    for key in keys:
-        if key.identifier == identifier:
-            return key
-    raise FrameError(f"key {identifier} is not known", "unknown-key")
 
 
 def _verify(key: Key, domain: bytes, mac: bytes, iv: bytes) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.goose import codec, frame, session
 from agent.goose.codec import Pdu
 from agent.goose.dataset import command_data_set
-from agent.goose.publisher import LATE_US, NUMBER_MAX, Publisher, State, curve
+from agent.goose.publisher import LATE_US, NUMBER_MAX, Publisher, State, curve, publisher_quality
 from agent.logic.messages import BreakerCommand
 from tests.goose.lab import KEY, NOW, stream
 
@@ -98,7 +98,10 @@ def test_a_publisher_that_was_stopped_tells_its_state_anew() -> None:
 def test_quality_of_time_simulation_and_commissioning_are_told() -> None:
     p = publisher(simulation=True, nds_com=True)
     assert not pdu(p.publish(ORDER, NOW)).t.quality & 0x60
-    p.synchronised = False
+    p.quality = 0x93
+    assert pdu(p.publish(ORDER, NOW)).t.quality == 0x93
+    p.quality = publisher_quality(False, 0x93)
+    assert (p.quality, publisher_quality(True, 0xB3)) == (0xB3, 0x93)
     payload = p.publish(ORDER, NOW)
     assert not pdu(payload).t.synchronised
     assert pdu(payload).simulation

@@ -66,7 +66,7 @@ class FakeWire:
             self.fired.append(now - self.deadline)
             self.deadline = None
 
-    def time_quality(self, good: bool) -> None:
+    def time_quality(self, good: bool, quality: int | None = None) -> None:
         self.time_good = good
 
     def numbers(self) -> dict[str, int]:

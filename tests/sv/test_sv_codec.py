@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.goose.codec import CodecError, UtcTime, tlv
 from agent.security.frames import Algorithm, FrameError, Key
+from agent.security.ring import KeyGroup
 from agent.sv.codec import ASDUS_MAX, Asdu, Pdu, Quality, channels, decode, encode, pack_channels
 from agent.sv.frame import open_payload, sealer
 from tests.goose.lab import KEY
@@ -123,11 +124,11 @@ def test_a_data_set_of_another_form_stays_octets() -> None:
 @pytest.mark.parametrize("mac", ["", MAC], ids=["routed", "layer-2"])
 def test_frames(key: Key | None, mac: str) -> None:
     payload = sealer(0x4001, key, mac=mac, simulation=True)(SMALL)
-    opened = open_payload(payload, None if key is None else (key,), routed=not mac)
+    opened = open_payload(payload, None if key is None else KeyGroup((key,)), routed=not mac)
     assert opened == (0x4001, True, None if mac else 1, Pdu((ASDU,)))
-    other = Key(7, Algorithm.HMAC_SHA256_128, bytes(32))
+    others = [KeyGroup((Key(number, Algorithm.HMAC_SHA256_128, bytes(32)),)) for number in (KEY.identifier, 99)]
     causes = ("bad-mac", "unknown-key") if key is not None else ("unauthenticated", "unauthenticated")
-    for wrong, cause in zip(((other,), ()), causes, strict=True):
+    for wrong, cause in zip(others, causes, strict=True):
         with pytest.raises(FrameError) as caught:
             open_payload(payload, wrong, routed=not mac)
         assert caught.value.cause == cause
@@ -137,4 +138,4 @@ def test_frames(key: Key | None, mac: str) -> None:
 def test_any_payload_is_opened_or_refused(payload: bytes) -> None:
     for routed in (False, True):
         with contextlib.suppress(CodecError, FrameError):
-            open_payload(payload, (KEY,), routed=routed)
+            open_payload(payload, KeyGroup((KEY,)), routed=routed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.security.frames import Algorithm, Key
+from agent.security.ring import KeyGroup
 from agent.sv.codec import encode
 from agent.sv.frame import open_payload, sealer
 
@@ -20,7 +21,7 @@ def test_the_cores_frames(layout: str, routed: bool) -> None:
     link = core.Multicast("239.1.1.1", 10102) if routed else core.Layer2("lo", MAC, (3, 4))
     source = core.SvSource(core.SvSourceConfig("F1_MU01", 0x4001, link, core.Layout[layout], 5, core.Key(7, SECRET)))
     octets = source.frame(1_800_000_000, 40)
-    opened = open_payload(octets, (KEY,), routed=routed)
+    opened = open_payload(octets, KeyGroup((KEY,)), routed=routed)
     assert opened.appid == 0x4001
     assert [asdu.smp_cnt for asdu in opened.pdu.asdus] == list(range(40, 40 + core.Layout[layout].asdus))
     assert {(asdu.sv_id, asdu.conf_rev, len(asdu.channels)) for asdu in opened.pdu.asdus} == {("F1_MU01", 5, 8)}

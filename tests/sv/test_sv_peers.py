@@ -9,6 +9,7 @@ import pytest
 
 from agent.goose.codec import UtcTime
 from agent.security.frames import Key
+from agent.security.ring import KeyGroup
 from agent.sv.codec import Asdu, Pdu, Quality, encode, pack_channels
 from agent.sv.frame import Opened, open_payload, sealer
 from tests.goose.lab import CAPTURES, KEY, find, in_namespace, read_pcap, tshark, tshark_json, udp_frame, write_pcap
@@ -64,7 +65,7 @@ def test_every_field_by_tshark(tmp_path: Path, key: Key | None) -> None:
     ]
     write_pcap(path, frames)
     for octets, layers in zip(frames, tshark_json(path), strict=True):
-        same(open_payload(octets, None if key is None else (key,)), layers)
+        same(open_payload(octets, None if key is None else KeyGroup((key,))), layers)
     shown = tshark(path, "-T", "fields", "-e", "_ws.expert.message").splitlines()
     assert [line for line in shown if line and KNOWN not in line] == []
 

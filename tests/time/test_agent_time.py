@@ -52,6 +52,7 @@ def test_an_agent_follows_ptp_and_a_lost_grandmaster_moves_nothing(tmp_path: Pat
         assert not bench.status("F1")["time"]["good"]
         until(lambda: "time_quality" in bench.names("F1"))
         clock = [event["details"] for event in bench.events("F1") if event["name"] == "clock"]
+        assert bench.events("F1")[-1]["time_quality"] & 0x20, "not synchronized"
         assert clock[-1] == {"good": False, "why": "no grandmaster is followed"}
         assert bench.bays["F1"].trips == []
         assert bench.bays["F1"].closes == []
