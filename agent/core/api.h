@@ -99,6 +99,9 @@ typedef struct core_receiver core_receiver;
 
 core_receiver *core_open(const core_config *config, char *error, int32_t error_size);
 int32_t core_start(core_receiver *receiver, int32_t priority, char *error, int32_t error_size);
+/* Other keys from the next frame on, while frames come in. 0, EINVAL (none, too many, or authentication is off), EAGAIN
+   (less than a second after the last exchange). */
+int32_t core_rekey(core_receiver *receiver, const core_key *keys, int32_t count);
 void core_stop(core_receiver *receiver);
 void core_close(core_receiver *receiver);
 int32_t core_event_fd(core_receiver *receiver);

@@ -12,6 +12,7 @@ _SOURCES = [
     "thread.c",
     "sha256.c",
     "frame.c",
+    "keys.c",
     "onset.c",
     "direction.c",
     "detector.c",
@@ -22,7 +23,18 @@ _SOURCES = [
     "ring.c",
     "source.c",
 ]
-_HEADERS = ["api.h", "system.h", "thread.h", "sha256.h", "frame.h", "phasor.h", "onset.h", "detector.h", "receiver.h"]
+_HEADERS = [
+    "api.h",
+    "system.h",
+    "thread.h",
+    "sha256.h",
+    "frame.h",
+    "keys.h",
+    "phasor.h",
+    "onset.h",
+    "detector.h",
+    "receiver.h",
+]
 
 builder = cffi.FFI()
 builder.cdef((_HERE / "api.h").read_text().replace("#pragma once\n", ""))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from agent.core.config import ProtectionConfig
+from agent.core.config import Key, ProtectionConfig
 from agent.core.native import Failure, ffi, fill_key, fill_stream, lib
 from agent.logic.messages import Direction, Level, Live, Measurement
 
@@ -45,10 +46,7 @@ class ProtectionCore:
         self.config = config
         native = ffi.new("core_config *")
         fill_stream(native, config)
-        if len(config.keys) > KEYS:
-            raise ValueError(f"at most {KEYS} keys a stream")
-        for index, key in enumerate(config.keys):
-            fill_key(native.keys[index], key)
+        _fill_keys(native.keys, config.keys)
         native.key_count = len(config.keys)
         native.blind_after_us = round(config.blind_after_ms * 1000)
         native.maximum_age_us = round(config.maximum_age_ms * 1000)
@@ -80,6 +78,18 @@ class ProtectionCore:
         """Start the thread; a SCHED_FIFO priority above 0 is tried and silently not had without the permission."""
         if lib.core_start(self._receiver, realtime_priority, self._failure.room, self._failure.size) != 0:
             raise self._failure.error()
+
+    def rekey(self, keys: tuple[Key, ...]) -> bool:
+        """Other keys from the next frame on; False: try again in a second, the last exchange is too young.
+
+        ValueError: no key, too many, or one that is not for HMAC; or the stream is not authenticated at all.
+        """
+        array = ffi.new("core_key[]", KEYS)
+        _fill_keys(array, keys)
+        answer = lib.core_rekey(self._receiver, array, len(keys))
+        if answer == errno.EINVAL:
+            raise ValueError("a stream's authentication is not turned on or off while it is heard")
+        return bool(answer == 0)
 
     def stop(self) -> None:
         """Stop and join the thread; the last measurement stays readable."""
@@ -164,3 +174,10 @@ class ProtectionCore:
     def silence(self, now_us: int) -> None:
         """Tell a stream fed from memory what time it is, so that it goes blind."""
         lib.core_quiet(self._receiver, now_us)
+
+
+def _fill_keys(target: Any, keys: tuple[Key, ...]) -> None:
+    if len(keys) > KEYS:
+        raise ValueError(f"at most {KEYS} keys a stream")
+    for index, key in enumerate(keys):
+        fill_key(target[index], key)

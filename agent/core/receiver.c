@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "receiver.h"
@@ -15,18 +16,12 @@
 #include "thread.h"
 
 static int authentic(core_receiver *r, const frame_view *view) {
-    uint8_t mac[32];
-    if (!r->config.key_count) return 1;
-    if (view->secured)
-        for (int i = 0; i < r->config.key_count; i++)
-            if (r->config.keys[i].identifier == view->key) {
-                hmac_compute(&r->keys[i], view->signed_from, view->signed_length, mac);
-                if (view->mac_length == r->config.keys[i].mac_length && hmac_equal(mac, view->mac, view->mac_length)) return 1;
-                r->counters.bad_mac++;
-                return 0;
-            }
-    r->counters.unauthenticated++;
-    return 0;
+    if (!r->authenticated) return 1;
+    switch (keys_verify(&r->keys, view)) {
+    case KEYS_GOOD: return 1;
+    case KEYS_BAD_MAC: r->counters.bad_mac++; return 0;
+    default: r->counters.unauthenticated++; return 0;
+    }
 }
 
 int receiver_frame(core_receiver *r, const uint8_t *frame, size_t length, int64_t now_us, int session) {
@@ -63,7 +58,7 @@ int receiver_frame(core_receiver *r, const uint8_t *frame, size_t length, int64_
         n->simulated++;
         return 0;
     }
-    if (view.session && c->key_count) {
+    if (view.session && r->authenticated) {
         if (r->have_number && (int32_t)(view.number - r->last_number) <= 0) {
             n->replayed++;
             return 0;
@@ -131,7 +126,9 @@ core_receiver *core_open(const core_config *config, char *error, int32_t size) {
         core_close(r);
         return NULL;
     }
-    for (int i = 0; i < config->key_count; i++) hmac_prepare(&r->keys[i], config->keys[i].secret, config->keys[i].length);
+    keys_first(&r->keys, config->keys, config->key_count);
+    r->authenticated = config->key_count != 0;
+    memset(r->config.keys, 0, sizeof r->config.keys);
     detector_prepare(&r->detector, &r->config);
     r->quiet = 1;
     publish_state(r);
@@ -170,8 +167,14 @@ void core_close(core_receiver *r) {
     free(r->times);
     free(r->values);
     free(r->datagrams);
-    memset(r->keys, 0, sizeof r->keys);
+    memset(&r->keys, 0, sizeof r->keys);
     free(r);
+}
+
+int32_t core_rekey(core_receiver *r, const core_key *keys, int32_t count) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return keys_exchange(&r->keys, keys, count, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + 1);
 }
 
 int32_t core_event_fd(core_receiver *r) { return r->event; }

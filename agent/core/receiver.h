@@ -8,6 +8,7 @@
 
 #include "detector.h"
 #include "frame.h"
+#include "keys.h"
 
 #define RECEIVER_RECORD 16384 /* samples kept for the recorder, power of two: 3.4 s at 4800 Hz */
 #define RECEIVER_BATCH 32     /* datagrams taken at once */
@@ -15,7 +16,8 @@
 
 struct core_receiver {
     core_config config;
-    hmac_key keys[CORE_KEYS];
+    stream_keys keys;
+    int authenticated;
     detector detector;
     core_counters counters;
     /* supervision */

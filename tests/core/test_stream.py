@@ -9,6 +9,7 @@ import itertools
 import math
 import random
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -163,6 +164,28 @@ def test_only_an_authentic_frame_is_taken() -> None:
     assert counted(core) == {"unauthenticated": 1}
     core = receiver((Key(8, b"the next key of the group, 32 o."), KEY))
     assert core.frame(good, at(0))
+
+
+def test_keys_are_exchanged_while_frames_come_in() -> None:
+    """The next key is known before it is used, the former one is refused once it is taken away."""
+    new = Key(8, b"the next key of the group, 32 o.")
+    core = receiver()
+    feed(core, source(), range(10))
+    assert core.rekey((KEY, new))
+    feed(core, source(), range(10, 20))
+    feed(core, source(new), range(20, 30))
+    assert counted(core) == {}
+    assert not core.rekey((new,)), "a frame may still be looked at with the keys before these"
+    time.sleep(1.01)
+    assert core.rekey((new,))
+    assert not core.frame(source().frame(SECOND, 30), at(30))
+    assert core.frame(source(new).frame(SECOND, 30), at(30))
+    assert counted(core) == {"unauthenticated": 1}
+    for keys in ((), (KEY,) * 5):
+        with pytest.raises(ValueError, match=r"key|authentication"):
+            core.rekey(keys)
+    with pytest.raises(ValueError, match="authentication"):
+        receiver(()).rekey((new,))
 
 
 def test_any_changed_octet_is_noticed() -> None:
