@@ -33,6 +33,7 @@ state_dir_option = click.option(
     required=True,
     help="State directory of the agent.",
 )
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
 
@@ -51,17 +52,40 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str |
     return address.strip("[]") or "127.0.0.1", int(port)
 
 
+def _servers(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, int], ...]:
+    """Several of them."""
+    return tuple(server for value in values if (server := _endpoint(context, parameter, value)) is not None)
+
+
 @agent.command()
-@click.option("--scd", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="SCD file.")
-@click.option(
-    "--ratings", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What SCL has no place for (YAML)."
-)
+@click.option("--scd", type=FILE, required=True, help="SCD file.")
+@click.option("--ratings", type=FILE, help="What SCL has no place for (YAML).")
 @click.option("--ied", required=True, help="Name of this agent's IED in the SCD file.")
 @click.option(
     "--keys",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="Key file, see 'flisr keys lab'.",
+    type=FILE,
+    help="Key file, see 'flisr keys lab'; read again on SIGHUP. Or:",
+)
+@click.option(
+    "--key-server",
+    multiple=True,
+    metavar="HOST:PORT",
+    callback=_servers,
+    help="Take the keys from this group key server, see 'flisr keys serve'. Repeatable: the next one is asked if one "
+    "does not answer.",
+)
+@click.option("--certificate", type=FILE, help="Who we are, for the key server (PEM).")
+@click.option("--private-key", type=FILE, help="The certificate's key (PEM, mode 0600).")
+@click.option("--ca", type=FILE, help="The authority that agents and key servers trust (PEM).")
+@click.option(
+    "--key-hold",
+    type=click.IntRange(0),
+    default=604_800,
+    show_default=True,
+    metavar="SECONDS",
+    help="So long the last served key stays good beyond its time while no server answers. The same at all members.",
 )
 @state_dir_option
 @click.option("--station-bus", metavar="IF", help="Interface of the station bus (GOOSE).")

@@ -1,4 +1,4 @@
-"""``flisr keys``: key files of the laboratory."""
+"""``flisr keys``: key files and certificates of the laboratory, and the group key server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from agent.security.frames import Algorithm, Key
-from agent.security.keys import ALGORITHMS, KeyFileError, load, write_laboratory_keys
+from agent.security.frames import ALGORITHMS, Algorithm, Key
+from agent.security.keys import KeyFileError, load, write_laboratory_keys
 
 
 @click.group()
 def keys() -> None:
-    """Keys that authenticate GOOSE and Sampled Values frames (IEC 62351-6)."""
+    """Keys that authenticate GOOSE and Sampled Values frames (IEC 62351-6): files, certificates, the key server."""
 
 
 @keys.command()
@@ -54,6 +54,76 @@ def check(file: Path, as_json: bool) -> None:
     except KeyFileError as error:
         raise click.ClickException(str(error)) from error
     _tell(file, ring, as_json)
+
+
+@keys.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="Common name of a certificate. Repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def pki(folder: Path, devices: tuple[str, ...], as_json: bool) -> None:
+    """Make certificates for the laboratory in FOLDER: NAME.pem and NAME.key for each device, ca.pem if it is not there.
+
+    Nothing is overwritten. The authority's key lies beside them: not for a real feeder.
+    """
+    from agent.keyserver.pki import PkiError, enrol
+
+    try:
+        made = enrol(folder, devices)
+    except PkiError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot write {folder}: {error.strerror}") from error
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "certificates": [path.name for path in made]}))
+    else:
+        click.echo(f"{folder}: {', '.join(path.name for path in made)}, authority ca.pem")
+
+
+@keys.command()
+@click.option("--config", required=True, type=click.Path(path_type=Path, dir_okay=False), help="What to serve (YAML).")
+@click.option("--seconds", type=click.FloatRange(min=0), help="Stop after so long.")
+def serve(config: Path, seconds: float | None) -> None:
+    """Serve group keys to agents, over TLS with certificates, until told to stop. Writes its audit to standard error.
+
+    Keys are made, rolled over and pushed by it; two such servers stand in for each other.
+    """
+    import asyncio
+    import contextlib
+    import signal
+
+    from agent.keyserver.policy import PolicyError
+    from agent.keyserver.policy import load as load_policy
+    from agent.keyserver.server import KeyServer
+    from agent.keyserver.store import StoreError
+    from agent.keyserver.tls import IdentityError
+
+    async def run() -> None:
+        server = KeyServer(
+            load_policy(config), lambda line: click.echo(f"{datetime.now(UTC).isoformat()} {line}", err=True)
+        )
+        task = asyncio.create_task(server.run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            if seconds is None:
+                await task
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(task, seconds)
+
+    try:
+        asyncio.run(run())
+    except (PolicyError, IdentityError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{config}: {error.strerror or error}") from error
 
 
 def _tell(file: Path, made: Iterable[Key], as_json: bool) -> None:

@@ -53,6 +53,8 @@ class Algorithm(Enum):
         return "32 to 64" if self.iv_size == 0 else " or ".join(str(n) for n in (16, 32) if n in self.secrets)
 
 
+ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
+"""By the name in key files."""
 HMACS = tuple(algorithm for algorithm in Algorithm if algorithm.iv_size == 0)
 """All that the compiled receiver and source of samples know."""
 

@@ -28,14 +28,13 @@ from typing import Any
 
 import yaml
 
-from agent.security.frames import Algorithm, Key, make_key
+from agent.security.frames import ALGORITHMS, Algorithm, Key, make_key
 from agent.security.ring import GRACE_S, KeyGroup
 
 FORMAT = 1
 LABORATORY_SECRET = 32
 GRACE_MAX_S = 86_400
 FILE_MAX = 1 << 20
-ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
 FIELDS = ("id", "group", "algorithm", "secret", "from", "until")
 
 
@@ -185,6 +184,28 @@ def _moment(value: Any, where: str) -> int | None:
     return moment
 
 
+def document_of(ring: KeyRing) -> str:
+    """The text of a key file."""
+    document: dict[str, Any] = {"flisr-keys": FORMAT}
+    if ring.grace_s != GRACE_S:
+        document["grace-s"] = ring.grace_s
+    document["keys"] = [_entry(key) for key in ring]
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _entry(key: Key) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": key.identifier,
+        "group": key.group,
+        "algorithm": key.algorithm.text,
+        "secret": base64.b64encode(key.secret).decode("ascii"),
+    }
+    for name, moment in (("from", key.valid_from_us), ("until", key.valid_until_us)):
+        if moment is not None:
+            entry[name] = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)
+    return entry
+
+
 def write_laboratory_keys(
     path: str | Path, groups: Iterable[str], algorithm: Algorithm = Algorithm.HMAC_SHA256_128
 ) -> tuple[Key, ...]:
@@ -194,17 +215,7 @@ def write_laboratory_keys(
         raise KeyFileError("no group named")
     size = LABORATORY_SECRET if LABORATORY_SECRET in algorithm.secrets else 16
     keys = tuple(make_key(number, algorithm, secrets.token_bytes(size), group) for number, group in enumerate(names, 1))
-    entries = [
-        {
-            "id": key.identifier,
-            "group": key.group,
-            "algorithm": algorithm.text,
-            "secret": base64.b64encode(key.secret).decode("ascii"),
-        }
-        for key in keys
-    ]
-    text = "# Laboratory keys: static, shared, not for a real feeder.\n"
-    text += yaml.safe_dump({"flisr-keys": FORMAT, "keys": entries}, sort_keys=False)
+    text = "# Laboratory keys: static, shared, not for a real feeder.\n" + document_of(KeyRing(keys))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         os.fchmod(file.fileno(), 0o600)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.core.config import Layout
@@ -16,7 +18,8 @@ from agent.goose.stream import Stream
 from agent.security.frames import HMACS, Key
 from agent.security.iv import fixed_field
 from agent.station import plain
-from agent.station.config import AgentConfig, KeyConfig, LinkConfig, PeerName, PeerStream, SvConfig
+from agent.station.config import AgentConfig, LinkConfig, PeerName, PeerStream, SvConfig
+from agent.station.keyset import SAMPLES_GROUP, SAMPLES_KEYS_MAX, config_of, groups_of, living
 from scl import flisr_dataset as names
 from scl.problem import SclError
 from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
@@ -25,14 +28,6 @@ from scl.topology import DeviceKind
 if TYPE_CHECKING:
     from agent.security.keys import KeyRing
     from agent.station.launch import Options
-
-
-GROUP = "flisr"
-"""The key group of the scheme; a file with other groups only is used by its first."""
-SAMPLES_GROUP = "flisr-sv"
-"""The group of the samples, where the file has it; else the same as GOOSE."""
-SAMPLES_KEYS_MAX = 4
-"""The compiled receiver's."""
 
 
 class ConfigurationError(Exception):
@@ -64,13 +59,13 @@ def agent_config(options: Options) -> AgentConfig:
     if ied is None or ied.role is not Role.AGENT or ied.device is None:
         agents = ", ".join(sorted(name for name, entry in scheme.ieds.items() if entry.role is Role.AGENT))
         raise ConfigurationError(f"{options.scd}: {options.ied} is not the IED of an agent; there are: {agents}")
+    if options.keys is None:
+        raise ConfigurationError("no keys")
     config = _Compiler(options, scheme, ied).compile(key_file.load(options.keys))
-    body = json.dumps(plain.dump(config), sort_keys=True).encode()
+    # Keys come and go while the process runs: they do not make it another one.
+    lasting = replace(config, keys=(), sv=None if config.sv is None else config.sv._replace(keys=()))
+    body = json.dumps(plain.dump(lasting), sort_keys=True).encode()
     return plain.load(AgentConfig, {**plain.dump(config), "digest": hashlib.sha256(body).hexdigest()})
-
-
-def _key_config(key: Key) -> KeyConfig:
-    return KeyConfig(key.identifier, key.algorithm.text, key.secret, key.group, key.valid_from_us, key.valid_until_us)
 
 
 def layout_of(control: SvControl, frequency_hz: float) -> Layout | None:
@@ -110,9 +105,9 @@ class _Compiler:
         if position is None:
             breaker_ied = self.device.breaker_ied
             self.wrong.append(f"{self.ied.name} does not subscribe to {names.POS_CONTROL} of {breaker_ied}")
-        group = GROUP if GROUP in ring.groups else ring.groups[0]
+        group, samples_group = groups_of(ring)
         keys = ring.group(group)
-        sv = self._sv(ring.group(SAMPLES_GROUP) if SAMPLES_GROUP in ring.groups else keys)
+        sv = self._sv(living(ring.group(samples_group), ring.grace_s, time.time_ns() // 1000))
         self._check_keys(keys)
         if self.wrong or report_out is None or order_out is None or position is None:
             raise ConfigurationError(*(f"{self.options.scd}: {line}" for line in self.wrong))
@@ -130,7 +125,7 @@ class _Compiler:
                 options.udp_port if options.udp else 0,
                 options.udp_interface,
             ),
-            keys=tuple(map(_key_config, keys)),
+            keys=tuple(map(config_of, keys)),
             report_out=report_out,
             order_out=order_out,
             reports_in=tuple(reports_in),
@@ -187,7 +182,7 @@ class _Compiler:
         self._check_sv_keys(control.cb_ref, keys)
         return SvConfig(
             control.sv_id, control.appid, control.mac, layout.name, control.conf_rev, group,
-            tuple(map(_key_config, keys)),
+            tuple(map(config_of, keys)),
         )  # fmt: skip
 
     def _check_sv_keys(self, stream: str, keys: tuple[Key, ...]) -> None:
@@ -199,5 +194,7 @@ class _Compiler:
                     f"receiver of samples verifies HMAC-SHA256 only (a group {SAMPLES_GROUP!r} with HMAC keys serves "
                     f"the samples alone)"
                 )
+        if not keys:
+            self.wrong.append(f"{stream}: all keys for it are over")
         if len(keys) > SAMPLES_KEYS_MAX:
             self.wrong.append(f"{stream}: {len(keys)} keys in group {keys[0].group!r}, at most {SAMPLES_KEYS_MAX}")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agent.logic.messages import LockRecord
 from agent.station import plain
+from agent.station.keeper import HOLD_S, Served, ServerOptions
 from agent.station.lockfile import lock
 from agent.station.station import Station, StationSettings
 from agent.time.clock import PtpSettings, SourceKind, TimeSource
@@ -31,7 +32,7 @@ class Options:
     scd: Path
     ratings: Path | None
     ied: str
-    keys: Path
+    keys: Path | None
     state_dir: Path
     station_bus: str | None = None
     process_bus: str | None = None
@@ -46,6 +47,11 @@ class Options:
     ptp_hold_over: float = 30.0
     priority: int = 50
     replace: bool = False
+    key_server: tuple[tuple[str, int], ...] = ()
+    certificate: Path | None = None
+    private_key: Path | None = None
+    ca: Path | None = None
+    key_hold: int = HOLD_S
 
 
 def time_source(options: Options) -> TimeSource:
@@ -101,6 +107,30 @@ def _child(options: Options, read: int, write: int) -> None:
         os._exit(status)
 
 
+def key_source(options: Options) -> Path | Served:
+    """The key file, or the servers, of which the first answer is waited for if none was ever heard."""
+    identity = (options.certificate, options.private_key, options.ca)
+    if options.keys is not None:
+        if options.key_server or any(identity):
+            raise RefusedError(["give --keys, or --key-server with --certificate, --private-key and --ca; not both"])
+        return options.keys
+    certificate, private_key, ca = identity
+    if not options.key_server or certificate is None or private_key is None or ca is None:
+        raise RefusedError(["give --keys, or --key-server with --certificate, --private-key and --ca"])
+    from agent.keyserver.tls import Identity, IdentityError
+
+    try:
+        wanted = ServerOptions(options.key_server, Identity(certificate, private_key, ca), options.key_hold)
+        served = Served(wanted, options.state_dir.resolve())
+        wrong = served.first()
+    except (IdentityError, OSError) as error:
+        raise RefusedError([str(error)]) from error
+    if wrong:
+        served.client.close()
+        raise RefusedError([wrong])
+    return served
+
+
 def prepare_directory(path: Path) -> None:
     """Make the state directory; refuse one that others may look into."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -117,10 +147,18 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         if options.udp == bool(options.station_bus or options.process_bus):
             raise RefusedError(["name --station-bus and --process-bus, or --udp"])
         prepare_directory(options.state_dir)
-        agent = compile_apart(options)
+        source = key_source(options)
     except RefusedError as error:
         for line in error.lines:
             say(line)
+        return DATA_ERROR
+    try:
+        agent = compile_apart(replace(options, keys=source.path if isinstance(source, Served) else source))
+    except RefusedError as error:
+        for line in error.lines:
+            say(line)
+        if isinstance(source, Served):
+            source.client.close()
         return DATA_ERROR
     directory = options.state_dir.resolve()
     device = agent["feeder"]["devices"][agent["device"]]
@@ -149,6 +187,8 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         time_source=time_source(options),
         mms_plain=options.mms_plain,
         document=document,
+        keys=source,
+        routed=options.udp,
     )
     if options.udp:
         say("R-GOOSE and R-SV over UDP")

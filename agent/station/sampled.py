@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.security.keys import ALGORITHMS
-from agent.station.config import AgentConfig
+from agent.security.frames import ALGORITHMS
+from agent.station.config import AgentConfig, KeyConfig
 from scl.topology import NeutralMode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.core.config import Key
     from agent.core.protection import ProtectionCore
+
+
+def core_keys(keys: Iterable[KeyConfig]) -> tuple[Key, ...]:
+    """For the compiled receiver."""
+    from agent.core.config import Key
+
+    return tuple(Key(key.identifier, key.secret, ALGORITHMS[key.algorithm].size) for key in keys)
 
 
 def core(agent: AgentConfig) -> ProtectionCore | None:
     """The receiver of the device's stream, not yet started; None for a device without a merging unit."""
     if agent.sv is None:
         return None
-    from agent.core.config import EarthMode, Key, Layer2, Layout, Multicast, ProtectionConfig
+    from agent.core.config import EarthMode, Layer2, Layout, Multicast, ProtectionConfig
     from agent.core.protection import ProtectionCore
 
     earth = {
@@ -38,7 +48,7 @@ def core(agent: AgentConfig) -> ProtectionCore | None:
             link=link,
             layout=Layout[agent.sv.layout],
             conf_rev=agent.sv.conf_rev,
-            keys=tuple(Key(key.identifier, key.secret, ALGORITHMS[key.algorithm].size) for key in agent.sv.keys),
+            keys=core_keys(agent.sv.keys),
             phase_pickup_a=device.phase_pickup_a,
             earth_pickup_a=device.earth_pickup_a,
             nominal_kv=agent.feeder.nominal_kv,

@@ -23,6 +23,7 @@ from agent.mms.model import IedState
 from agent.station import channel, local, plain, snapshot
 from agent.station.alarms import Alarms
 from agent.station.eventlog import EventLog
+from agent.station.keeper import Keeper, Served
 from agent.station.memory import Memory
 from agent.station.orders import Orders
 from agent.station.recorder import SAMPLE_SIZE, Recorder
@@ -61,6 +62,9 @@ class StationSettings:
     document: Callable[[LockRecord | None, str, dict[str, int], bool], dict[str, Any]] = field(
         default=lambda _record, _unreadable, _numbers, _good: {}
     )
+    keys: Path | Served | None = None
+    """Where the keys come from; None: those of the start document stay."""
+    routed: bool = False
 
 
 class Station:
@@ -78,6 +82,10 @@ class Station:
         self._time = self._check_time()
         self._log.time_quality = self._time.quality.octet
         self._supervisor = Supervisor(directory, settings.digest, self._document, settings.module)
+        self._keeper: Keeper | None = None
+        if settings.keys is not None:
+            self._keeper = Keeper(settings.keys, settings.routed, self._tell, self._log, self._alarms)
+        self._asked_to_reload = False
         self._selector = selectors.DefaultSelector()
         self._door = local.Door(directory, self._request)
         self._orders = Orders(self._tell)
@@ -99,9 +107,12 @@ class Station:
         self._log.append("station_started", now_us(), {"pid": os.getpid()})
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hang_up)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._on_wake)
         self._selector.register(self._door, selectors.EVENT_READ, self._door.accept)
+        if self._keeper is not None and self._keeper.client is not None:
+            self._selector.register(self._keeper.client, selectors.EVENT_READ, self._keeper.hear)
         if not self._begin(replace):
             return 1
         self._open_mms()
@@ -134,6 +145,8 @@ class Station:
         self._log.append("protection_" + how.partition(" ")[0], now_us(), {"pid": attachment.pid})
         self._say(f"{self._settings.ied}: {how} protection process {attachment.pid}")
         self._tell_time()
+        if self._keeper is not None:
+            self._keeper.attached(how == "attached to")
         self._alarms.end("protection")
         self._on_bell()
 
@@ -146,9 +159,15 @@ class Station:
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._running = False
 
+    def _on_hang_up(self, _number: int, _frame: object) -> None:
+        self._asked_to_reload = True
+
     def _on_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 64)
+        if self._asked_to_reload and self._keeper is not None:
+            self._asked_to_reload = False
+            self._keeper.reload()
 
     def _end(self) -> None:
         attachment = self._supervisor.attachment
@@ -163,6 +182,8 @@ class Station:
         self._log.append("station_stopped", now_us(), {})
         if self._mms is not None:
             self._mms.close()
+        if self._keeper is not None:
+            self._keeper.close()
         self._door.close()
         self._log.close()
 

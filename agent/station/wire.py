@@ -16,7 +16,7 @@ from agent.goose.publisher import Publisher
 from agent.goose.subscriber import Accepted, Mark, Subscriber
 from agent.logic.grid import Grid
 from agent.logic.messages import BreakerCommand, Report
-from agent.security.frames import Algorithm, Key, make_key
+from agent.security.frames import ALGORITHMS, Key, make_key
 from agent.security.iv import Ivs, fixed_field
 from agent.security.ring import KeyGroup
 from agent.station.config import AgentConfig, KeyConfig
@@ -30,13 +30,12 @@ ASKED = frozenset(
 """Members of a far device's report that concern, at once, an agent which has nothing to decide itself …"""
 MEASURED = frozenset({"upto_us", "peak_a", "p_kw", "q_kvar"})
 """… and those of a near one's that do not: answers to others, and load."""
-_ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
 
 
 def key_of(config: KeyConfig) -> Key:
     """A prepared key."""
     return make_key(
-        config.identifier, _ALGORITHMS[config.algorithm], config.secret, config.group,
+        config.identifier, ALGORITHMS[config.algorithm], config.secret, config.group,
         valid_from_us=config.from_us, valid_until_us=config.until_us,
     )  # fmt: skip
 
@@ -160,6 +159,10 @@ class StationWire:
     def deadline(self) -> int | None:
         """The next retransmission or end of a time to live."""
         return self._endpoint.deadline
+
+    def rekey(self, keys: KeyGroup) -> None:
+        """Other keys from the next frame on; CodecError, and nothing has changed, if they do not fit."""
+        self._endpoint.rekey(keys)
 
     def close(self) -> None:
         """Nothing is sent or heard any more."""

@@ -187,7 +187,7 @@ class BreakerIed:
 
 def build(options: wiring.Options, directory: Path) -> BreakerIed:
     """From files to an IED with open ends."""
-    from agent.station.compile import GROUP
+    from agent.station.keyset import GROUP
 
     scheme, ied, ring = wiring.read(options, "breaker")
     device = scheme.feeder.device(ied.device or "")

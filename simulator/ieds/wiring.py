@@ -119,7 +119,8 @@ def sv_source(
     """The stream that a merging unit publishes."""
     from agent.core.config import Key, Layer2, Multicast, SvSourceConfig
     from agent.security.frames import HMACS
-    from agent.station.compile import GROUP, SAMPLES_GROUP, layout_of
+    from agent.station.compile import layout_of
+    from agent.station.keyset import GROUP, SAMPLES_GROUP
 
     if not ied.sv_out:
         raise WiringError(f"{ied.name} publishes no Sampled Values")

@@ -189,9 +189,10 @@ class Bench:
         """State directory of one agent."""
         return self.directory / "state" / name
 
-    def start(self, name: str, *more: str) -> subprocess.Popen[bytes]:
-        """Start an agent as a user would."""
-        arguments = ["--scd", str(self.scd), "--ied", f"{name}_AG", "--keys", str(self.keys)]
+    def start(self, name: str, *more: str, keyed: bool = True) -> subprocess.Popen[bytes]:
+        """Start an agent as a user would; ``keyed``: with the key file."""
+        arguments = ["--scd", str(self.scd), "--ied", f"{name}_AG"]
+        arguments += ["--keys", str(self.keys)] if keyed else []
         arguments += ["--state-dir", str(self.state(name)), "--udp", "--udp-port", str(self.port)]
         arguments += ["--time-source", "trusted", *more]
         process = subprocess.Popen(

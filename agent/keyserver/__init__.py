@@ -1,0 +1,1 @@
+"""Keys of groups from servers: what is said (``payloads``), who makes keys and for whom (``authority``), both ends."""

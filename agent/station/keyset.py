@@ -1,0 +1,69 @@
+"""Which keys of a ring an agent uses for what, and what cannot be used: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.security.frames import HMACS, Key
+from agent.station import plain
+from agent.station.config import KeyConfig
+
+if TYPE_CHECKING:
+    from agent.security.keys import KeyRing
+
+GROUP = "flisr"
+"""The key group of the scheme; a file with other groups only is used by its first."""
+SAMPLES_GROUP = "flisr-sv"
+"""The group of the samples, where the file has it; else the same as GOOSE."""
+SAMPLES_KEYS_MAX = 4
+"""The compiled receiver's."""
+
+
+class KeySet(NamedTuple):
+    """What an agent signs and verifies with."""
+
+    keys: tuple[KeyConfig, ...]
+    samples: tuple[KeyConfig, ...]
+    grace_s: int
+
+    def message(self) -> dict[str, Any]:
+        """For the protection process."""
+        return {"t": "keys", "grace": self.grace_s, "keys": plain.dump(self.keys), "samples": plain.dump(self.samples)}
+
+
+class KeySetError(ValueError):
+    """The ring cannot be used; the text says which key and why."""
+
+
+def groups_of(ring: KeyRing) -> tuple[str, str]:
+    """The groups for GOOSE and for samples."""
+    goose = GROUP if GROUP in ring.groups else ring.groups[0]
+    return goose, SAMPLES_GROUP if SAMPLES_GROUP in ring.groups else goose
+
+
+def config_of(key: Key) -> KeyConfig:
+    """As it goes from one process to the other."""
+    return KeyConfig(key.identifier, key.algorithm.text, key.secret, key.group, key.valid_from_us, key.valid_until_us)
+
+
+def living(keys: Sequence[Key], grace_s: int, now_us: int) -> tuple[Key, ...]:
+    """Those that may still be used, the oldest first: the receiver of samples knows no times."""
+    found = [k for k in keys if k.valid_until_us is None or now_us < k.valid_until_us + grace_s * 1_000_000]
+    return tuple(sorted(found, key=lambda k: k.valid_from_us or 0))
+
+
+def choose(ring: KeyRing, routed: bool, now_us: int) -> KeySet:
+    """The set for now; KeySetError if a key is not for what it would be used for."""
+    goose, samples = groups_of(ring)
+    keys = ring.group(goose)
+    sampled = living(ring.group(samples), ring.grace_s, now_us)[:SAMPLES_KEYS_MAX]
+    for key in keys:
+        if key.algorithm.encrypts and not routed:
+            raise KeySetError(f"key {key.identifier} is {key.algorithm.text}: Ethernet frames are not encrypted")
+    for key in sampled:
+        if key.algorithm not in HMACS:
+            raise KeySetError(f"key {key.identifier} is {key.algorithm.text}: samples are verified by HMAC only")
+    if not sampled:
+        raise KeySetError(f"all keys of group {samples!r} are over")
+    return KeySet(tuple(map(config_of, keys)), tuple(map(config_of, sampled)), ring.grace_s)

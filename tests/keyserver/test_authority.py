@@ -1,0 +1,142 @@
+"""The chains of keys: roll-over, two servers, and who may have what."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.keyserver import store
+from agent.keyserver.authority import Authority, GroupPolicy
+from agent.keyserver.payloads import Keys, Refused
+from agent.security.frames import Algorithm
+from agent.security.ring import KeyGroup
+from agent.station.keeper import ring_of
+
+NOW = 1_800_000_000_000_000
+S = 1_000_000
+POLICY = GroupPolicy("flisr", Algorithm.HMAC_SHA256_128, frozenset({"F1", "R11"}), life_s=100, ahead_s=20, kept_s=30)
+
+
+def counting(seed: str) -> Callable[[int], bytes]:
+    """Octets that differ from call to call, and from server to server."""
+    state = [0]
+
+    def draw(size: int) -> bytes:
+        state[0] += 1
+        return hashlib.sha512(f"{seed} {state[0]}".encode()).digest()[:size]
+
+    return draw
+
+
+def authority(number: int = 1, peer: str = "", started: int = NOW) -> Authority:
+    return Authority([POLICY], number, counting(f"server {number}"), started, peer=peer, takeover_s=30)
+
+
+def told(server: Authority, now: int, member: str = "F1") -> Keys:
+    answer = server.answer(member, "flisr", now)
+    assert isinstance(answer, Keys)
+    return answer
+
+
+def test_a_chain_of_keys_rolls_over_without_a_gap() -> None:
+    """A member that hears every push verifies what any other signs, even one that hears it 15 s later."""
+    server = authority()
+    rings: list[KeyGroup] = []
+    signed = set()
+    for second in range(0, 500, 5):
+        now = NOW + second * S
+        changed = server.advance(now)
+        fresh = ring_of({"flisr": told(server, now)}, 0, now).schedule("flisr")
+        rings.append(fresh if changed else rings[-1])
+        late = rings[max(0, len(rings) - 4)]
+        for signing in (rings[-1].signing(now), late.signing(now)):
+            assert signing.valid_until_us is None or signing.valid_until_us > now
+            signed.add(signing.identifier)
+            for ring in (rings[-1], late):
+                assert ring.find(signing.identifier, now).secret == signing.secret
+    assert len(signed) == 5
+
+
+def test_the_next_key_is_told_ahead_and_the_last_one_for_a_while() -> None:
+    server = authority()
+    server.advance(NOW)
+    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW).keys] == [(0, 100)]
+    assert server.advance(NOW + 79 * S) == []
+    assert server.advance(NOW + 80 * S) == ["flisr"]
+    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW + 80 * S).keys] == [(0, 20), (20, 120)]
+    assert server.advance(NOW + 129 * S) == []
+    assert [key.remaining_s for key in told(server, NOW + 129 * S).keys] == [0, 71]
+    assert server.advance(NOW + 130 * S) == ["flisr"]
+    assert len(told(server, NOW + 130 * S).keys) == 1
+
+
+def test_after_a_long_rest_there_is_a_key_at_once() -> None:
+    server = authority()
+    server.advance(NOW)
+    server.advance(NOW + 10_000 * S)
+    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW + 10_000 * S).keys] == [(0, 100)]
+
+
+def test_only_members_get_keys_and_nobody_learns_what_groups_there_are() -> None:
+    server = authority(peer="server2")
+    server.advance(NOW + 10 * S)
+    for member, group in (("X", "flisr"), ("", "flisr"), ("F1", "other")):
+        answer = server.answer(member, group, NOW)
+        assert isinstance(answer, Refused)
+        assert answer.why == f"{member or 'nobody'} is no member of such a group"
+    assert isinstance(server.answer("server2", "flisr", NOW), Keys)
+
+
+def test_the_second_server_takes_over_and_both_are_one_again() -> None:
+    first, second = authority(1, "server2"), authority(2, "server1")
+    assert first.advance(NOW) == [], "the other one may have keys already"
+    assert second.advance(NOW + 20 * S) == []
+    assert first.advance(NOW + 5 * S) == ["flisr"]
+    assert second.merge(told(first, NOW + 6 * S, "server2"), NOW + 6 * S)
+    assert not second.merge(told(first, NOW + 7 * S, "server2"), NOW + 7 * S), "nothing new"
+    # The first one is gone; the second makes the next key, and continues the chain.
+    assert second.advance(NOW + 30 * S) == []
+    assert second.advance(NOW + 90 * S) == ["flisr"]
+    both = told(second, NOW + 90 * S).keys
+    assert [key.identifier % 2 for key in both] == [1, 0]
+    assert abs(both[1].delay_s - both[0].remaining_s) <= 1
+    # It comes back, without knowing of that.
+    assert first.merge(told(second, NOW + 91 * S, "server1"), NOW + 91 * S)
+    assert first.advance(NOW + 92 * S) == []
+    assert {k.identifier for k in told(first, NOW + 92 * S).keys} == {k.identifier for k in both}
+
+
+def test_a_member_goes_on_with_the_last_key_while_no_server_answers() -> None:
+    server = authority()
+    server.advance(NOW)
+    ring = ring_of({"flisr": told(server, NOW)}, 1000, NOW).schedule("flisr")
+    late = NOW + 1050 * S
+    assert ring.find(ring.signing(late).identifier, late)
+
+
+def test_the_store_keeps_what_was_told(tmp_path: Path) -> None:
+    path, server = tmp_path / "keys.store", authority()
+    server.advance(NOW)
+    store.save(path, server)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again = authority()
+    assert store.load(path, again)
+    assert again.chains == server.chains
+    assert again.advance(NOW + 1 * S) == []
+    assert not store.load(tmp_path / "none", again)
+
+
+@pytest.mark.parametrize("octets", [b"", b"{}", b'{"version": 1, "record": {}, "crc32": 1}', b"\xff\xfe"])
+def test_a_damaged_store_is_refused(tmp_path: Path, octets: bytes) -> None:
+    path = tmp_path / "keys.store"
+    path.write_bytes(octets)
+    path.chmod(0o600)
+    with pytest.raises(store.StoreError, match="damaged"):
+        store.load(path, authority())
+    path.chmod(0o644)
+    with pytest.raises(store.StoreError, match="0644"):
+        store.load(path, authority())
