@@ -16,14 +16,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.station.realtime import MCL_CURRENT, MCL_FUTURE
+
 PRIORITY = 50
 RECEIVE_BUFFER = 1 << 20
 """What the core asks for."""
 CORES = 2
 GOOD_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page", "riscv_clocksource")
 """Read without a system call."""
-MCL_CURRENT = 1
-MCL_FUTURE = 2
 PR_GET_TIMERSLACK = 30
 UNLIMITED = -1
 

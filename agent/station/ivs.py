@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.security import iv
 from agent.station import durable
+from agent.station.marks import NAME as MARKS
 
 NAME = "ivs.json"
 VERSION = 1
@@ -21,6 +22,8 @@ class IvReserve:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
+        self.problem = ""
+        """Why the block begins at a random place although this is not the first start; empty if it does not."""
 
     def take(self) -> range:
         """A block that no other process had or will have; IvError when there is no room for one."""
@@ -28,13 +31,21 @@ class IvReserve:
         made = iv.block(iv.beginning() if found is None else found)
         try:
             durable.replace(self.path, durable.seal(VERSION, made.stop))
-        except OSError:
+        except OSError as error:
+            self.problem = f"{self.path}: {error.strerror or error}"
             return iv.block(iv.beginning())
         return made
 
     def _mark(self) -> int | None:
         try:
             mark = durable.unseal(VERSION, self.path.read_bytes())
-        except (OSError, ValueError):
+            if not isinstance(mark, int) or not 0 <= mark <= iv.LIMIT:
+                raise ValueError(f"{mark} is no mark")
+        except FileNotFoundError:
+            if (self.path.parent / MARKS).exists():
+                self.problem = f"{self.path}: lost"
             return None
-        return mark if isinstance(mark, int) and 0 <= mark <= iv.LIMIT else None
+        except (OSError, ValueError) as error:
+            self.problem = f"{self.path}: {getattr(error, 'strerror', None) or error}"
+            return None
+        return mark

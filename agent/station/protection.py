@@ -476,6 +476,8 @@ def run(document: dict[str, Any]) -> int:
         start.time_good,
         limits,
     )
+    if wire.iv_problem:
+        loop.event("ivs_lost", clock(), (("why", wire.iv_problem), ("alarm", True)))
     signal.signal(signal.SIGTERM, lambda _number, _frame: loop.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if core is not None:

@@ -59,11 +59,15 @@ class StationWire:
         ``marks``: how far each stream had come, by control block reference."""
         keys = goose_keys(agent)
         ivs: Ivs | None = None
+        self.iv_problem = ""
+        """What was wrong with the mark of the IVs; see :class:`agent.station.ivs.IvReserve`."""
         self._inbox: Inbox | None = None
         self._relaxed = False
         if link is None:
             if any(key.algorithm.iv_size for key in keys):
-                ivs = Ivs(fixed_field(agent.ied), IvReserve(Path(agent.state_dir)).take())
+                reserve = IvReserve(Path(agent.state_dir))
+                ivs = Ivs(fixed_field(agent.ied), reserve.take())
+                self.iv_problem = reserve.problem
             streams = [peer.stream for peer in agent.reports_in] + [agent.status_in]
             where = agent.link
             link = open_link(link_spec(streams, where.station_bus, where.udp_port, where.udp_interface))

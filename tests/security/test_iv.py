@@ -143,3 +143,21 @@ def test_crashes_never_repeat_an_iv(tmp_path: Path) -> None:
         base = str(tmp_path)
 
     run_state_machine_as_test(Here, settings=settings(max_examples=40, stateful_step_count=20, deadline=None))
+
+
+def test_a_lost_or_damaged_mark_is_said(tmp_path: Path) -> None:
+    first = IvReserve(tmp_path)
+    first.take()
+    assert first.problem == "", "the first start of all has no mark"
+    (tmp_path / "ivs.json").write_bytes(b"{")
+    damaged = IvReserve(tmp_path)
+    damaged.take()
+    assert "ivs.json" in damaged.problem
+    (tmp_path / "ivs.json").unlink()
+    (tmp_path / "marks.json").write_bytes(b"")
+    lost = IvReserve(tmp_path)
+    lost.take()
+    assert lost.problem.endswith("lost")
+    unwritable = IvReserve(tmp_path / "none")
+    unwritable.take()
+    assert "none" in unwritable.problem
