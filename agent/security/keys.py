@@ -21,9 +21,10 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -206,15 +207,25 @@ def _entry(key: Key) -> dict[str, Any]:
     return entry
 
 
-def write_laboratory_keys(
-    path: str | Path, groups: Iterable[str], algorithm: Algorithm = Algorithm.HMAC_SHA256_128
-) -> tuple[Key, ...]:
-    """A new key file, mode 0600, one fresh random key a group; FileExistsError rather than overwrite one."""
-    names = list(dict.fromkeys(groups))
-    if not names:
-        raise KeyFileError("no group named")
+def _fresh(number: int, group: str, algorithm: Algorithm) -> Key:
     size = LABORATORY_SECRET if LABORATORY_SECRET in algorithm.secrets else 16
-    keys = tuple(make_key(number, algorithm, secrets.token_bytes(size), group) for number, group in enumerate(names, 1))
+    return make_key(number, algorithm, secrets.token_bytes(size), group)
+
+
+def write_laboratory_keys(
+    path: str | Path,
+    groups: Iterable[str],
+    algorithm: Algorithm = Algorithm.HMAC_SHA256_128,
+    others: Mapping[str, Algorithm] = MappingProxyType({}),
+) -> tuple[Key, ...]:
+    """A new key file, mode 0600, one fresh random key a group; FileExistsError rather than overwrite one.
+
+    ``others``: groups with an algorithm of their own.
+    """
+    wanted = {**dict.fromkeys(groups, algorithm), **others}
+    if not wanted:
+        raise KeyFileError("no group named")
+    keys = tuple(_fresh(number, *group) for number, group in enumerate(wanted.items(), 1))
     text = "# Laboratory keys: static, shared, not for a real feeder.\n" + document_of(KeyRing(keys))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:

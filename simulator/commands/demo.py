@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from agent.security.frames import ALGORITHMS, Algorithm
+
 
 @click.command()
 @click.option("--scenario", "name", metavar="NAME", help="Which scenario; see --list. Or a file of flisr simulate.")
@@ -22,6 +24,13 @@ import click
     default="auto",
     show_default=True,
     help="Ethernet frames in network namespaces, or R-GOOSE and R-SV over loopback multicast.",
+)
+@click.option(
+    "--algorithm",
+    type=click.Choice([algorithm.text for algorithm in Algorithm if not algorithm.encrypts]),
+    default=Algorithm.HMAC_SHA256_128.text,
+    show_default=True,
+    help="What GOOSE is signed with. (Encrypted sessions could not be judged by what was heard.)",
 )
 @click.option("--no-live", is_flag=True, help="No live view.")
 def demo(**options: Any) -> None:
@@ -40,6 +49,7 @@ def _run(
     as_json: bool,
     out: Path | None,
     transport: str,
+    algorithm: str,
     no_live: bool,
 ) -> int:
     from simulator.demo import scenario as scenarios
@@ -62,7 +72,8 @@ def _run(
         transport = demonstrate.choose_transport(transport, chosen)
     except scenarios.ScenarioError as error:
         raise click.UsageError(str(error)) from error
-    return _play(chosen, seed, as_json, demonstrate.run_folder(out, chosen.name), transport, no_live)
+    folder = demonstrate.run_folder(out, chosen.name)
+    return _play(chosen, seed, as_json, folder, transport, no_live, ALGORITHMS[algorithm])
 
 
 def _list(table: tuple[Any, ...], as_json: bool) -> None:
@@ -76,7 +87,9 @@ def _list(table: tuple[Any, ...], as_json: bool) -> None:
         click.echo(f"{entry.name:{width}}  {entry.description}")
 
 
-def _play(chosen: Any, seed: int | None, as_json: bool, folder: Path, transport: str, no_live: bool) -> int:
+def _play(
+    chosen: Any, seed: int | None, as_json: bool, folder: Path, transport: str, no_live: bool, algorithm: Algorithm
+) -> int:
     from rich.console import Console
 
     from simulator.demo.demonstrate import demonstrate
@@ -87,7 +100,7 @@ def _play(chosen: Any, seed: int | None, as_json: bool, folder: Path, transport:
     if not live:
         click.echo(f"{chosen.name}: {chosen.description}", err=as_json)
     verdict = demonstrate(
-        chosen, seed, transport, folder, lambda feeder: View(feeder, chosen.name, console, live)
+        chosen, seed, transport, folder, lambda feeder: View(feeder, chosen.name, console, live), algorithm
     )  # fmt: skip
     if as_json:
         click.echo(json.dumps(verdict.plain()))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.goose.tap import Packet
+from agent.security.frames import Algorithm
 from scl.problem import SclError
 from scl.topology import Feeder
 from simulator.demo import comtrade, report
@@ -67,10 +68,11 @@ def demonstrate(
     transport: str,
     folder: Path,
     view: Callable[[Feeder], AbstractContextManager[Watcher]],
+    algorithm: Algorithm = Algorithm.HMAC_SHA256_128,
 ) -> Verdict:
     """Play one scenario in this process (which moves into a namespace of its own) and write its folder."""
     chosen = random.SystemRandom().randrange(1, 1_000_000) if seed is None else seed
-    lab = Lab(scenario, folder, transport, chosen)
+    lab = Lab(scenario, folder, transport, chosen, algorithm)
     verdict = Verdict(scenario.name, scenario.description, transport, chosen, str(folder))
     player: Player | None = None
     try:

@@ -25,7 +25,8 @@ import yaml
 from agent.goose.tap import LINKTYPE_ETHERNET, LINKTYPE_RAW, udp_socket
 from agent.logic.grid import Grid, bits
 from agent.security import keys
-from agent.station import plain
+from agent.security.frames import HMACS, Algorithm
+from agent.station import keyset, plain
 from scl import derive, describe, generate
 from scl.scheme import Scheme
 from scl.topology import Feeder
@@ -75,6 +76,8 @@ class Lab:
     directory: Path
     transport: str
     seed: int
+    algorithm: Algorithm = Algorithm.HMAC_SHA256_128
+    """What GOOSE is signed with."""
     feeder: Feeder = field(init=False)
     scheme: Scheme = field(init=False)
     """What the agents will read in the SCD."""
@@ -128,7 +131,9 @@ class Lab:
         routed = self.transport == "udp"
         generate.generate(described, routed=routed, port=UDP_PORT if routed else 102).write(self.scd)
         self.scheme = derive.read(self.scd, self.ratings)
-        keys.write_laboratory_keys(self.keys, ["flisr"])
+        # The compiled receiver verifies samples by HMAC: where GOOSE has something else, they have their own group.
+        apart = {keyset.SAMPLES_GROUP: Algorithm.HMAC_SHA256_128} if self.algorithm not in HMACS else {}
+        keys.write_laboratory_keys(self.keys, [keyset.GROUP], self.algorithm, apart)
         (self.directory / "agents").mkdir(mode=0o700)
         (self.directory / "logs").mkdir()
 

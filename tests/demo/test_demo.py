@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from agent.goose import frame as ethernet
+from agent.goose.tap import read_capture
+from agent.security.frames import parse_extension
 from simulator.lan import permitted
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +101,21 @@ def test_the_default_scenario_over_loopback_multicast(tmp_path: Path) -> None:
     status, verdict, _ = demo("--seed", "1", "--out", str(folder), "--transport", "udp")
     check(status, verdict, folder)
     assert verdict["transport"] == "udp"
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(bool(WHY), reason=f"network namespaces are forbidden here: {WHY}")
+def test_goose_signed_with_gmac_heals_the_feeder_as_well(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    status, verdict, _ = demo("--seed", "1", "--out", str(folder), "--transport", "l2", "--algorithm", "aes-gmac-128")
+    check(status, verdict, folder)
+    frames = [packet.frame for packet, _ in read_capture(folder / "frames.pcap")]
+    extensions = [ethernet.parse(octets).extension for octets in frames if b"\x88\xb8" in octets[12:18]]
+    ivs = [parse_extension(extension).iv for extension in extensions]
+    assert len(ivs) > 100
+    assert len(set(ivs)) == len(ivs), "each frame of the bus came by one way, with an IV of its own"
+    assert all(len(iv) == 12 for iv in ivs)
 
 
 def test_the_list_is_what_the_contract_says() -> None:

@@ -174,10 +174,10 @@ def test_samples_over_ethernet(
     payload = sealer(0x4001, key, mac="01-0C-CD-04-00-01", vlan=vlan, simulation=simulation, profile=profile)(
         encode(Pdu((asdu,)))
     )
-    opened = open_payload(payload, (key,), profile=profile)
+    opened = open_payload(payload, KeyGroup((key,)), profile=profile)
     assert (opened.appid, opened.simulation, opened.pdu.asdus) == (0x4001, simulation, (asdu,))
     with pytest.raises(FrameError) as caught:
-        open_payload(payload, (other(key),), profile=profile)
+        open_payload(payload, KeyGroup((other(key),)), profile=profile)
     assert caught.value.cause == "bad-mac"
 
 
@@ -205,10 +205,10 @@ def test_sessions_of_both_versions(
 def test_samples_encrypted(key: Key) -> None:
     apdu = encode(Pdu((ASDU,)))
     payload = sealer(0x4001, key)(apdu)
-    assert open_payload(payload, (key,), routed=True).pdu.asdus == (ASDU,)
-    for keys, cause in (((other(key),), "bad-mac"), ((), "unknown-key"), ((SIGNING[0],), "unknown-key")):
+    assert open_payload(payload, KeyGroup((key,)), routed=True).pdu.asdus == (ASDU,)
+    for stranger, cause in ((other(key), "bad-mac"), (SIGNING[0], "unknown-key")):
         with pytest.raises(FrameError) as caught:
-            open_payload(payload, keys, routed=True)
+            open_payload(payload, KeyGroup((stranger,)), routed=True)
         assert caught.value.cause == cause
     with pytest.raises(CodecError) as unread:
         open_payload(payload, None, routed=True)
