@@ -11,7 +11,10 @@
 typedef struct {
     uint32_t identifier;
     uint32_t length;
-    uint32_t mac_length;         /* octets of HMAC-SHA256 on the wire: 10, 16 or 32 */
+    uint32_t mac_length;         /* octets on the wire: HMAC-SHA256 10, 16 or 32; AES-GMAC 8 or 16 */
+    int32_t gmac;                /* 1: AES-GMAC, the secret has 16 or 32 octets */
+    int32_t reserved;
+    int64_t refused_from_us;     /* UTC, the grace included; 0: never */
     uint8_t secret[64];
 } core_key;
 
@@ -63,7 +66,10 @@ typedef struct {
     double peak_a;
     double p_kw;
     double q_kvar;
-    double current_re[4];        /* r.m.s. phasors A, B, C, residual; full cycle, nominal frame */
+    double frequency_hz;         /* of the voltage; 0: not known yet */
+    int32_t frequency_held;      /* 1: of before a fault, a dead bus or a gap */
+    int32_t reserved;
+    double current_re[4];        /* r.m.s. phasors A, B, C, residual; full cycle, nominal frame, corrected for frequency */
     double current_im[4];
     double voltage_re[4];
     double voltage_im[4];
@@ -93,14 +99,15 @@ typedef struct {
     uint64_t silences;
     uint64_t invalid;            /* samples whose quality is not good */
     uint64_t unsynchronised;
+    uint64_t expired;            /* a key whose time and grace are over */
 } core_counters;
 
 typedef struct core_receiver core_receiver;
 
 core_receiver *core_open(const core_config *config, char *error, int32_t error_size);
 int32_t core_start(core_receiver *receiver, int32_t priority, char *error, int32_t error_size);
-/* Other keys from the next frame on, while frames come in. 0, EINVAL (none, too many, or authentication is off), EAGAIN
-   (less than a second after the last exchange). */
+/* Other keys from the next frame on, while frames come in. 0, EINVAL (none, too many, or authentication is off), ENOTSUP
+   (AES-GMAC cannot be had), EAGAIN (a frame is still looked at with the keys before the last exchange). */
 int32_t core_rekey(core_receiver *receiver, const core_key *keys, int32_t count);
 void core_stop(core_receiver *receiver);
 void core_close(core_receiver *receiver);
@@ -160,6 +167,9 @@ typedef struct {
     uint32_t key_time;           /* TimeOfCurrentKey, s */
     uint16_t key_next;           /* TimeToNextKey, min */
     uint16_t reserved;
+    uint8_t iv_fixed[4];         /* AES-GMAC: who publishes, then a counter that never comes twice */
+    uint32_t reserved_too;
+    uint64_t iv_first;
     double current_scale;
     double voltage_scale;
     double current_noise_a;
@@ -197,6 +207,9 @@ int32_t source_start(core_source *source, int32_t priority, char *error, int32_t
 void source_stop(core_source *source);
 void source_close(core_source *source);
 int32_t source_add(core_source *source, const source_segment *segment);
+/* Another key from the next frame on; times as in the configuration. 0, EINVAL (authentication is off, no such key),
+   ENOTSUP (AES-GMAC cannot be had). */
+int32_t source_rekey(core_source *source, const core_key *key, uint32_t key_time, uint16_t key_next);
 void source_quality(core_source *source, int32_t channel, uint32_t quality);
 void source_synch(core_source *source, int32_t synch);
 void source_pause(core_source *source, int32_t paused);
@@ -208,3 +221,5 @@ int32_t source_frame(core_source *source, int64_t second, int32_t sample_count, 
 
 void core_hmac(const uint8_t *key, int64_t key_length, const uint8_t *data, int64_t length, uint8_t *mac);
 int32_t core_hmac_accelerated(void);
+/* The whole tag of AES-GMAC, 16 octets. 0, or -1: it cannot be had. */
+int32_t core_gmac(const uint8_t *key, int64_t key_length, const uint8_t *iv, const uint8_t *data, int64_t length, uint8_t *tag);

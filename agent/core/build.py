@@ -11,9 +11,11 @@ _FOLDER = "agent/core"
 _SOURCES = [
     "thread.c",
     "sha256.c",
+    "gmac.c",
     "frame.c",
     "keys.c",
     "onset.c",
+    "frequency.c",
     "direction.c",
     "detector.c",
     "publish.c",
@@ -21,6 +23,7 @@ _SOURCES = [
     "sockets.c",
     "receiver.c",
     "ring.c",
+    "waveform.c",
     "source.c",
 ]
 _HEADERS = [
@@ -28,12 +31,15 @@ _HEADERS = [
     "system.h",
     "thread.h",
     "sha256.h",
+    "gmac.h",
     "frame.h",
     "keys.h",
     "phasor.h",
     "onset.h",
+    "frequency.h",
     "detector.h",
     "receiver.h",
+    "waveform.h",
 ]
 
 builder = cffi.FFI()

@@ -8,11 +8,14 @@ from enum import Enum, IntEnum
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A group key for HMAC-SHA256-80, -128 or -256 (IEC 62351-6); 16 to 64 octets."""
+    """A group key (IEC 62351-6) for HMAC-SHA256-80, -128 or -256, 16 to 64 octets; or AES-GMAC-64 or -128, 16 or 32."""
 
     identifier: int
     secret: bytes
     mac_octets: int = 16
+    gmac: bool = False
+    refused_from_us: int = 0
+    """A frame that is taken at this time (UTC) or later may not bear it: its end and the grace. 0: no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,9 @@ class SvSourceConfig:
     key: Key | None = None
     key_time_s: int = 0
     key_next_min: int = 0
+    ivs: tuple[bytes, int] | None = None
+    """For AES-GMAC: four octets that name the publisher, and the first of numbers that it uses once and never again.
+    None: both at random."""
     delay_us: int = 1000
     tick_us: int = 500
     simulation: bool = False

@@ -46,6 +46,7 @@ void detector_prepare(detector *d, const core_config *config) {
     d->mimic_now = (1 + tau) / gain;
     d->mimic_before = -tau * one / gain;
     onset_prepare(&d->onset, config);
+    frequency_prepare(&d->frequency, d->cycle, config->frequency, config->nominal_v / sqrt(3.0), MIMIC_CYCLES);
     for (int p = 0; p < 3; p++) d->zero_peak[p] = config->zero_current_a * M_SQRT2 / config->current_scale;
     d->state.level = BLIND;
     d->state.live = LIVE_UNKNOWN;
@@ -79,6 +80,7 @@ int detector_blind(detector *d) {
     memset(d->half_sum, 0, sizeof d->half_sum);
     memset(d->small, 0, sizeof d->small);
     onset_forget(&d->onset);
+    frequency_hold(&d->frequency);
     d->phase_start = d->phase_pickup = d->earth_start = d->earth_pickup = (detector_element){0};
     d->all_small = d->restrained = d->alarm_count = d->powers = 0;
     d->sub_off_until = d->sub_high_until = d->earth_off_until = 0;
@@ -289,9 +291,8 @@ static void earth_alarm(detector *d) {
     }
 }
 
-/* Average over five cycles that ended one and a half cycles ago, so that a fault is never in what is held. */
+/* Every quarter cycle: average over five cycles that ended one and a half cycles ago, so that a fault is never in what is held. */
 static void powers(detector *d) {
-    if (d->index % d->quarter) return;
     double complex sum = 0;
     for (int p = 0; p < 3; p++) sum += times(d->full[3 + p], conj(d->full[p]));
     int slot = d->powers % DETECTOR_POWERS;
@@ -308,6 +309,18 @@ static void powers(detector *d) {
     }
     d->state.p_kw = p / count;
     d->state.q_kvar = q / count;
+}
+
+/* Every quarter cycle; what stands a cycle back must have been a whole window too. */
+static void follow(detector *d) {
+    if (d->index <= 2 * d->cycle) return;
+    if (d->state.level != QUIET || !d->voltage_good) {
+        frequency_hold(&d->frequency);
+        return;
+    }
+    const double complex *old = d->old_positive;
+    frequency_quarter(&d->frequency, old[d->index % DETECTOR_MEMORY], old[(d->index - d->cycle) % DETECTOR_MEMORY]);
+    if (d->index % d->cycle == 0) frequency_cycle(&d->frequency);
 }
 
 int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t time_us, int voltage_good) {
@@ -332,6 +345,7 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     elements(d, old2, was ? d->load : d->old_current[(d->index - back) % DETECTOR_MEMORY]);
     int level = d->phase_pickup.on || d->earth_pickup.on ? PICKUP : d->phase_start.on || d->earth_start.on ? START : QUIET;
     s->level = level;
+    int due = d->index % d->quarter == 0;
     if (level != QUIET && !was) {
         s->start_us = time_us;
         s->end_us = 0;
@@ -352,25 +366,33 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
             d->powers = 0;
         }
         s->direction = NONE;
-        powers(d);
+        if (due) powers(d);
     } else {
         double most = 0;
         for (int p = 0; p < 3; p++) most = larger(most, larger(d->full2[p], d->half2[p]));
         s->peak_a = larger(s->peak_a, sqrt(most));
         detector_direction(d);
     }
+    if (due) follow(d);
     earth_alarm(d);
     return differs(before, s);
 }
 
 void detector_meter(detector *d) {
     core_state *s = &d->state;
+    const frequency *f = &d->frequency;
     double most = 0;
+    int twice = (int)(2 * (d->index + d->cycle - 1) % d->cycle); /* the newest sample has index - 1 */
+    double complex mirror = ((double)d->cosine[twice] - I * (double)d->sine[twice]) / TABLE_UNIT;
+    s->frequency_hz = f->hz;
+    s->frequency_held = f->held;
     for (int i = 0; i < 4; i++) {
-        s->current_re[i] = creal(d->current_full[i]);
-        s->current_im[i] = cimag(d->current_full[i]);
-        s->voltage_re[i] = creal(d->voltage_full[i]);
-        s->voltage_im[i] = cimag(d->voltage_full[i]);
+        double complex current = frequency_corrected(f, d->current_full[i], mirror);
+        double complex voltage = frequency_corrected(f, d->voltage_full[i], mirror);
+        s->current_re[i] = creal(current);
+        s->current_im[i] = cimag(current);
+        s->voltage_re[i] = creal(voltage);
+        s->voltage_im[i] = cimag(voltage);
         s->full_a[i] = sqrt(d->full2[i]);
         s->half_a[i] = sqrt(d->half2[i]);
         if (i < 3) {

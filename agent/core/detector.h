@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "api.h"
+#include "frequency.h"
 #include "onset.h"
 
 #define DETECTOR_CYCLE 256   /* most samples a cycle */
@@ -55,6 +56,7 @@ typedef struct {
     int32_t direction_next, direction_count;
     double p[DETECTOR_POWERS], q[DETECTOR_POWERS];
     int32_t powers;                            /* pushed since the last clearing */
+    frequency frequency;
 } detector;
 
 void detector_prepare(detector *d, const core_config *config);

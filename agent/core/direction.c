@@ -59,5 +59,5 @@ void detector_direction(detector *d) {
     }
     d->direction_count = found == d->direction_next ? d->direction_count + 1 : 1;
     d->direction_next = found;
-    if (d->direction_count >= (d->state.direction == UNKNOWN ? 2 : d->quarter / 2)) d->state.direction = found;
+    if (d->direction_count >= (d->state.direction == UNKNOWN ? 2 : d->half)) d->state.direction = found;
 }

@@ -4,9 +4,12 @@
 
 #include <string.h>
 
-#define EXTENSION 11 /* version 1, TimeOfCurrentKey 4, TimeToNextKey 2, KeyID 4; then the MAC */
+#define EXTENSION 11 /* version 1, TimeOfCurrentKey 4, TimeToNextKey 2, (GMAC: IV,) KeyID 4; then the MAC */
+#define IV 12
 
-static int is_mac_length(size_t length) { return length == 10 || length == 16 || length == 32; }
+static int is_hmac_length(size_t length) { return length == 10 || length == 16 || length == 32; }
+
+static int is_gmac_length(size_t length) { return length == 8 || length == 16; }
 
 typedef struct {
     const uint8_t *at, *end;
@@ -57,11 +60,14 @@ int frame_open_ethernet(const uint8_t *frame, size_t length, frame_view *view) {
     if (rest.at == rest.end) return 0;
     const uint8_t *extension = rest.at;
     if (!next_tlv(&rest, &tag, &value) || tag != 0x85 || value.end - value.at < EXTENSION || rest.at != rest.end) return -1;
-    view->mac_length = (size_t)(value.end - value.at) - EXTENSION;
-    if (value.at[0] != 1 || !is_mac_length(view->mac_length)) return -1;
+    /* The length tells the kind: no two of them have the same. */
+    size_t mac = (size_t)(value.end - value.at) - EXTENSION, iv = is_hmac_length(mac) ? 0 : IV;
+    if (value.at[0] != 1 || (iv && (mac < IV || !is_gmac_length(mac - IV)))) return -1;
+    view->mac_length = mac - iv;
     view->secured = 1;
-    view->key = frame_load32(value.at + 7);
-    view->mac = value.at + EXTENSION;
+    view->iv = iv ? value.at + 7 : NULL;
+    view->key = frame_load32(value.at + 7 + iv);
+    view->mac = value.at + EXTENSION + iv;
     view->signed_from = p;
     view->signed_length = (size_t)(extension - p);
     return 0;
@@ -74,18 +80,25 @@ int frame_open_session(const uint8_t *datagram, size_t length, frame_view *view)
     view->session = 1;
     view->number = frame_load32(datagram + 10);
     uint16_t version = frame_load16(datagram + 14);
-    size_t at;
+    size_t at, trailing_iv = 0;
     if (version == 2) {
         view->key = frame_load32(datagram + 22);
-        if (datagram[26] != 0) return -1; /* an IV means encryption */
         at = 27;
+        if (datagram[26] == IV) { /* GMAC; or encryption, whose payload is no element */
+            view->iv = datagram + at;
+            at += IV;
+        } else if (datagram[26] != 0) {
+            return -1;
+        }
     } else if (version == 1) {
         view->key = frame_load32(datagram + 24);
         if (datagram[22] != 0) return -1;
+        if (datagram[23] == 4 || datagram[23] == 5) trailing_iv = IV; /* GMAC: no place for it in the header */
         at = 28;
     } else {
         return -1;
     }
+    if (at + 4 > length) return -1;
     size_t payload = frame_load32(datagram + at);
     at += 4;
     if (payload < 8 || payload > length - at) return -1;
@@ -104,9 +117,12 @@ int frame_open_session(const uint8_t *datagram, size_t length, frame_view *view)
     if (end == length) return 0;
     if (datagram[end] != 0x85) return -1;
     size_t tail = length - end - 1;
-    view->mac_length = tail >= 1 && datagram[end + 1] == tail - 1 ? tail - 1 : tail;
-    if (!is_mac_length(view->mac_length)) return -1;
+    if (tail >= 1 && datagram[end + 1] == tail - 1) tail--;
+    if (tail < trailing_iv) return -1;
+    view->mac_length = tail - trailing_iv;
     view->mac = datagram + length - view->mac_length;
+    if (trailing_iv) view->iv = view->mac - IV;
+    if (!(view->iv ? is_gmac_length(view->mac_length) : is_hmac_length(view->mac_length))) return -1;
     view->secured = 1;
     view->signed_from = datagram;
     view->signed_length = end;
@@ -271,15 +287,20 @@ static int prepare_session(frame_form *form, const source_config *c) {
     frame_store32(p + 16, c->key_time);
     frame_store16(p + 20, c->key_next);
     frame_store32(p + 22, c->authenticate ? c->key.identifier : 0);
-    uint8_t *element = p + 31;
+    size_t iv = c->authenticate && c->key.gmac ? IV : 0;
+    p[3] = (uint8_t)(p[3] + iv);
+    p[5] = (uint8_t)(p[5] + iv);
+    p[26] = (uint8_t)iv;
+    if (iv) form->iv_at = 27;
+    uint8_t *element = p + 31 + iv;
     element[0] = 0x82;
     element[1] = (uint8_t)(c->simulation != 0);
     frame_store16(element + 2, c->appid);
     uint8_t *end = put_apdu(form, element + 6, c);
     frame_store16(element + 4, (uint16_t)(end - element - 6 + 2));
     uint32_t payload = (uint32_t)(end - element);
-    frame_store32(p + 27, payload);
-    frame_store32(p + 6, payload + 20);
+    frame_store32(p + 27 + iv, payload);
+    frame_store32(p + 6, payload + 20 + (uint32_t)iv);
     form->length = (size_t)(end - p);
     if (c->authenticate) {
         form->signed_length = form->length;
@@ -294,7 +315,7 @@ static int prepare_session(frame_form *form, const source_config *c) {
 int frame_prepare(frame_form *form, const source_config *c) {
     memset(form, 0, sizeof *form);
     form->mac_length = c->key.mac_length;
-    if (c->authenticate && !is_mac_length(form->mac_length)) return -1;
+    if (c->authenticate && !(c->key.gmac ? is_gmac_length : is_hmac_length)(form->mac_length)) return -1;
     if (c->asdus < 1 || c->asdus > FRAME_ASDUS || strlen(c->sv_id) > 64) return -1;
     if (c->transport == 2) return prepare_session(form, c);
     uint8_t *p = form->octets;
@@ -314,23 +335,19 @@ int frame_prepare(frame_form *form, const source_config *c) {
     form->signed_at = (size_t)(domain - form->octets);
     form->signed_length = (size_t)(end - domain);
     if (c->authenticate) {
+        size_t iv = c->key.gmac ? IV : 0;
         *end++ = 0x85;
-        *end++ = (uint8_t)(EXTENSION + form->mac_length);
+        *end++ = (uint8_t)(EXTENSION + iv + form->mac_length);
         *end++ = 1;
         frame_store32(end, c->key_time);
         frame_store16(end + 4, c->key_next);
-        frame_store32(end + 6, c->key.identifier);
-        form->mac_at = (size_t)(end + 10 - form->octets);
-        end += EXTENSION - 1 + form->mac_length;
+        end += 6;
+        if (iv) form->iv_at = (size_t)(end - form->octets);
+        frame_store32(end + iv, c->key.identifier);
+        form->mac_at = (size_t)(end + iv + 4 - form->octets);
+        end = form->octets + form->mac_at + form->mac_length;
     }
     frame_store16(domain + 4, (uint16_t)(end - domain - 2));
     form->length = (size_t)(end - form->octets);
     return form->length <= FRAME_LIMIT ? 0 : -1;
-}
-
-void frame_sign(frame_form *form, const hmac_key *key) {
-    uint8_t mac[32];
-    if (!form->mac_at) return;
-    hmac_compute(key, form->octets + form->signed_at, form->signed_length, mac);
-    memcpy(form->octets + form->mac_at, mac, form->mac_length);
 }

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include "api.h"
-#include "sha256.h"
 
 #define FRAME_ASDUS 8
 #define FRAME_LIMIT 1500
@@ -31,6 +30,7 @@ typedef struct {
     size_t apdu_length;
     int secured;
     uint32_t key;
+    const uint8_t *iv;        /* 12 octets, or none: HMAC */
     const uint8_t *signed_from;
     size_t signed_length;
     const uint8_t *mac;
@@ -52,12 +52,12 @@ typedef struct {
     size_t sample_at[FRAME_ASDUS], synch_at[FRAME_ASDUS], reference_at[FRAME_ASDUS], data_at[FRAME_ASDUS];
     size_t number_at;         /* session number, 0: none */
     size_t signed_at, mac_at; /* mac_at 0: not authenticated */
+    size_t iv_at;             /* 0: none */
     size_t signed_length;
     size_t mac_length;
 } frame_form;
 
 int frame_prepare(frame_form *form, const source_config *config);
-void frame_sign(frame_form *form, const hmac_key *key);
 
 static inline uint32_t frame_load32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
 static inline uint16_t frame_load16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }

@@ -24,13 +24,18 @@ def parse_mac(text: str) -> bytes:
 
 
 def fill_key(target: Any, key: Key) -> None:
-    if key.mac_octets not in (10, 16, 32):
-        raise ValueError(f"key {key.identifier}: a MAC of {key.mac_octets} octets is none of HMAC-SHA256")
+    kind, sizes = ("AES-GMAC", (8, 16)) if key.gmac else ("HMAC-SHA256", (10, 16, 32))
+    if key.mac_octets not in sizes:
+        raise ValueError(f"key {key.identifier}: a MAC of {key.mac_octets} octets is none of {kind}")
+    if key.gmac and len(key.secret) not in (16, 32):
+        raise ValueError(f"key {key.identifier}: 16 or 32 octets, not {len(key.secret)}")
     if not 16 <= len(key.secret) <= KEY_SIZE:
         raise ValueError(f"key {key.identifier}: 16 to {KEY_SIZE} octets, not {len(key.secret)}")
     target.identifier = key.identifier
     target.length = len(key.secret)
     target.mac_length = key.mac_octets
+    target.gmac = key.gmac
+    target.refused_from_us = key.refused_from_us
     ffi.memmove(target.secret, key.secret, len(key.secret))
 
 

@@ -24,7 +24,11 @@ class Samples(NamedTuple):
 
 
 class Phasors(NamedTuple):
-    """Full-cycle r.m.s. phasors in the frame cos(2π f t) that started with the window; A, B, C, residual; A and V."""
+    """Full-cycle r.m.s. phasors in the frame cos(2π f t) that started with the window; A, B, C, residual; A and V.
+
+    f is the nominal frequency. Current and voltage are corrected for the deviation from it; what the elements compare
+    (``full_a``, ``half_a``, ``second_a``) is not.
+    """
 
     current: tuple[complex, ...]
     voltage: tuple[complex, ...]
@@ -33,6 +37,10 @@ class Phasors(NamedTuple):
     second_a: tuple[float, ...]
     upto_us: int
     received_us: int
+    frequency_hz: float | None
+    """Of the voltage; None: not known yet."""
+    frequency_held: bool
+    """The figure is of before: the voltage is dead, faulted, not steady or not there."""
 
 
 class ProtectionCore:
@@ -80,15 +88,18 @@ class ProtectionCore:
             raise self._failure.error()
 
     def rekey(self, keys: tuple[Key, ...]) -> bool:
-        """Other keys from the next frame on; False: try again in a second, the last exchange is too young.
+        """Other keys from the next frame on, of which none is lost; False: try again, a frame is being looked at with
+        the keys before the present ones.
 
-        ValueError: no key, too many, or one that is not for HMAC; or the stream is not authenticated at all.
+        ValueError: no key, too many, or one that cannot be used; or the stream is not authenticated at all.
         """
         array = ffi.new("core_key[]", KEYS)
         _fill_keys(array, keys)
         answer = lib.core_rekey(self._receiver, array, len(keys))
         if answer == errno.EINVAL:
             raise ValueError("a stream's authentication is not turned on or off while it is heard")
+        if answer == errno.ENOTSUP:
+            raise ValueError("AES-GMAC needs OpenSSL")
         return bool(answer == 0)
 
     def stop(self) -> None:
@@ -134,6 +145,8 @@ class ProtectionCore:
             second_a=tuple(state.second_a),
             upto_us=state.upto_us,
             received_us=state.received_us,
+            frequency_hz=state.frequency_hz or None,
+            frequency_held=bool(state.frequency_held),
         )
 
     def counters(self) -> dict[str, int]:

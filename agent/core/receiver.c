@@ -8,18 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "receiver.h"
 #include "system.h"
 #include "thread.h"
 
-static int authentic(core_receiver *r, const frame_view *view) {
+static int authentic(core_receiver *r, const frame_view *view, int64_t now_us) {
     if (!r->authenticated) return 1;
-    switch (keys_verify(&r->keys, view)) {
+    switch (keys_verify(&r->keys, view, now_us)) {
     case KEYS_GOOD: return 1;
     case KEYS_BAD_MAC: r->counters.bad_mac++; return 0;
+    case KEYS_EXPIRED: r->counters.expired++; return 0;
     default: r->counters.unauthenticated++; return 0;
     }
 }
@@ -38,7 +38,7 @@ int receiver_frame(core_receiver *r, const uint8_t *frame, size_t length, int64_
         n->foreign++;
         return 0;
     }
-    if (!authentic(r, &view)) return 0;
+    if (!authentic(r, &view, now_us)) return 0;
     if (frame_open_apdu(&view)) {
         n->malformed++;
         return 0;
@@ -126,7 +126,12 @@ core_receiver *core_open(const core_config *config, char *error, int32_t size) {
         core_close(r);
         return NULL;
     }
-    keys_first(&r->keys, config->keys, config->key_count);
+    int wrong_key = keys_first(&r->keys, config->keys, config->key_count);
+    if (wrong_key) {
+        snprintf(error, (size_t)size, "%s", wrong_key == ENOTSUP ? KEYS_NO_GMAC : "no such secret or MAC");
+        core_close(r);
+        return NULL;
+    }
     r->authenticated = config->key_count != 0;
     memset(r->config.keys, 0, sizeof r->config.keys);
     detector_prepare(&r->detector, &r->config);
@@ -167,15 +172,11 @@ void core_close(core_receiver *r) {
     free(r->times);
     free(r->values);
     free(r->datagrams);
-    memset(&r->keys, 0, sizeof r->keys);
+    keys_forget(&r->keys);
     free(r);
 }
 
-int32_t core_rekey(core_receiver *r, const core_key *keys, int32_t count) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return keys_exchange(&r->keys, keys, count, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + 1);
-}
+int32_t core_rekey(core_receiver *r, const core_key *keys, int32_t count) { return keys_exchange(&r->keys, keys, count); }
 
 int32_t core_event_fd(core_receiver *r) { return r->event; }
 

@@ -17,37 +17,25 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "frame.h"
+#include "keys.h"
 #include "system.h"
 #include "thread.h"
+#include "waveform.h"
 
-#define QUEUE 64            /* segments ahead on one channel */
 #define BATCH 64            /* frames in one sendmmsg */
 #define BACKLOG_US 100000   /* older frames are not sent any more */
 
-typedef struct {
-    int64_t start_us;
-    double re, im, dc, dc_rate, decay_re, decay_im, decay_rate, second_re, second_im, second_rate;
-} wave;
-
-typedef struct {
-    wave now;
-    wave queue[QUEUE];
-    int queued;
-    double scale;  /* counts per A or V */
-    double noise;  /* counts */
-} channel;
-
 struct core_source {
     source_config config;
-    hmac_key key;
+    mac_key key;
+    uint64_t iv;            /* next invocation */
     frame_form form;
     channel channels[CORE_CHANNELS];
     uint32_t quality[CORE_CHANNELS];
     int32_t synch, paused;
     uint64_t random;
     source_counters counters;
-    pthread_mutex_t lock;   /* channels */
+    pthread_mutex_t lock;   /* channels, key and form */
     pthread_t thread;
     int running, stop, socket;
     struct sockaddr_in group;
@@ -61,56 +49,33 @@ struct core_source {
 
 /* Waveform --------------------------------------------------------------------------------------------------------- */
 
-static void advance(channel *c, int64_t t_us) {
-    int used = 0;
-    while (used < c->queued && c->queue[used].start_us <= t_us) c->now = c->queue[used++];
-    if (used) {
-        c->queued -= used;
-        memmove(c->queue, c->queue + used, (size_t)c->queued * sizeof *c->queue);
-    }
-}
-
-static double instant(const wave *w, int64_t t_us, double cosine, double sine) {
-    double value = M_SQRT2 * (w->re * cosine - w->im * sine);
-    double s = (double)(t_us - w->start_us) * 1e-6;
-    if (w->dc != 0) value += w->dc * exp(-s * w->dc_rate);
-    if (w->decay_re != 0 || w->decay_im != 0) value += M_SQRT2 * (w->decay_re * cosine - w->decay_im * sine) * exp(-s * w->decay_rate);
-    if (w->second_re != 0 || w->second_im != 0) {
-        double cosine2 = cosine * cosine - sine * sine, sine2 = 2 * sine * cosine;
-        value += M_SQRT2 * (w->second_re * cosine2 - w->second_im * sine2) * exp(-s * w->second_rate);
-    }
-    return value;
-}
-
-static double noise(uint64_t *random) {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    uint64_t r = *random;
-    int64_t sum = (int64_t)(r & 0xFFFF) + (int64_t)(r >> 16 & 0xFFFF) + (int64_t)(r >> 32 & 0xFFFF) + (int64_t)(r >> 48);
-    return ((double)sum - 131070.0) / 37837.0; /* four uniform numbers: standard deviation 1 */
-}
-
-static int32_t count(double value) {
-    if (value >= 2147483647.0) return INT32_MAX;
-    if (value <= -2147483647.0) return -INT32_MAX;
-    return (int32_t)lrint(value);
-}
-
 static void sample_at(core_source *s, int64_t t_us, double turns, int32_t *values, int with_noise) {
     double cosine, sine;
     sincos(2 * M_PI * turns, &sine, &cosine);
     for (int i = 0; i < CORE_CHANNELS; i++) {
         channel *c = &s->channels[i];
-        if (c->queued) advance(c, t_us);
-        double value = instant(&c->now, t_us, cosine, sine) * c->scale;
-        if (with_noise && c->noise > 0) value += c->noise * noise(&s->random);
-        values[i] = count(value);
+        waveform_advance(c, t_us);
+        double value = waveform_instant(&c->now, t_us, cosine, sine) * c->scale;
+        if (with_noise && c->noise > 0) value += c->noise * waveform_noise(&s->random);
+        values[i] = waveform_count(value);
     }
 }
 
 static double turns_of(const core_source *s, int64_t sample) {
     return (double)((sample * s->config.frequency) % s->config.rate) / s->config.rate;
+}
+
+static void sign(core_source *s) {
+    frame_form *form = &s->form;
+    uint8_t mac[32] = {0}, *iv = form->octets + form->iv_at;
+    if (!form->mac_at) return;
+    if (form->iv_at) {
+        memcpy(iv, s->config.iv_fixed, 4);
+        frame_store32(iv + 4, (uint32_t)(s->iv >> 32));
+        frame_store32(iv + 8, (uint32_t)s->iv++);
+    }
+    if (mac_key_compute(&s->key, iv, form->octets + form->signed_at, form->signed_length, mac)) s->counters.errors++;
+    memcpy(form->octets + form->mac_at, mac, form->mac_length);
 }
 
 static void fill(core_source *s, int64_t second, int64_t first) {
@@ -134,7 +99,7 @@ static void fill(core_source *s, int64_t second, int64_t first) {
     }
     if (form->number_at)
         frame_store32(form->octets + form->number_at, (uint32_t)((second * s->config.rate + first) / s->config.asdus));
-    frame_sign(form, &s->key);
+    sign(s);
 }
 
 /* Pace ------------------------------------------------------------------------------------------------------------- */
@@ -172,6 +137,7 @@ static void send_until(core_source *s, int64_t limit_us) {
         }
         fill(s, second, first);
         memcpy(s->out.octets[frames], s->form.octets, s->form.length);
+        s->out.vectors[frames].iov_len = s->form.length;
         frames++;
         s->next_frame++;
     }
@@ -224,8 +190,13 @@ core_source *source_open(const source_config *config, char *error, int32_t size)
     if (s) {
         s->config = *config;
         s->config.sv_id[CORE_TEXT - 1] = 0;
-        if (frame_prepare(&s->form, &s->config) || s->form.length > sizeof s->out.octets[0]) {
+        int wrong_key = config->authenticate ? mac_key_prepare(&s->key, &config->key) : 0;
+        if (wrong_key)
+            wrong = wrong_key == ENOTSUP ? KEYS_NO_GMAC : "no such secret or MAC";
+        else if (frame_prepare(&s->form, &s->config) || s->form.length > sizeof s->out.octets[0])
             wrong = "frame too long";
+        if (wrong) {
+            mac_key_forget(&s->key);
             free(s);
             s = NULL;
         }
@@ -236,9 +207,9 @@ core_source *source_open(const source_config *config, char *error, int32_t size)
     }
     s->socket = -1;
     s->synch = 2;
+    s->iv = config->iv_first;
     s->random = config->seed * 0x9E3779B97F4A7C15ull + 0x1234567ull;
     pthread_mutex_init(&s->lock, NULL);
-    if (config->authenticate) hmac_prepare(&s->key, config->key.secret, config->key.length);
     for (int i = 0; i < CORE_CHANNELS; i++) {
         double scale = i < 4 ? config->current_scale : config->voltage_scale;
         s->channels[i].scale = 1 / scale;
@@ -246,7 +217,7 @@ core_source *source_open(const source_config *config, char *error, int32_t size)
         s->channels[i].now.start_us = 0;
     }
     for (int i = 0; i < BATCH; i++) {
-        s->out.vectors[i] = (struct iovec){s->out.octets[i], s->form.length};
+        s->out.vectors[i].iov_base = s->out.octets[i];
         s->out.messages[i].msg_hdr.msg_iov = &s->out.vectors[i];
         s->out.messages[i].msg_hdr.msg_iovlen = 1;
     }
@@ -304,39 +275,45 @@ void source_stop(core_source *s) {
 void source_close(core_source *s) {
     source_stop(s);
     pthread_mutex_destroy(&s->lock);
-    memset(&s->key, 0, sizeof s->key);
+    mac_key_forget(&s->key);
+    explicit_bzero(&s->config.key, sizeof s->config.key);
     free(s);
 }
-
-static double rate_of(double tau_s) { return tau_s > 0 ? 1 / tau_s : 0; }
 
 int32_t source_add(core_source *s, const source_segment *segment) {
     int refused = 0;
     pthread_mutex_lock(&s->lock);
-    for (int i = 0; i < CORE_CHANNELS; i++) {
-        channel *c = &s->channels[i];
-        while (c->queued && c->queue[c->queued - 1].start_us >= segment->start_us[i]) c->queued--;
-        if (c->queued == QUEUE) refused = 1;
-    }
-    for (int i = 0; i < CORE_CHANNELS && !refused; i++) {
-        channel *c = &s->channels[i];
-        c->queue[c->queued++] = (wave){
-            segment->start_us[i],
-            segment->re[i],
-            segment->im[i],
-            segment->dc[i],
-            rate_of(segment->dc_tau_s[i]),
-            segment->decay_re[i],
-            segment->decay_im[i],
-            rate_of(segment->decay_tau_s[i]),
-            segment->second_re[i],
-            segment->second_im[i],
-            rate_of(segment->second_tau_s[i]),
-        };
-    }
+    for (int i = 0; i < CORE_CHANNELS; i++) refused |= !waveform_room(&s->channels[i], segment->start_us[i]);
+    for (int i = 0; i < CORE_CHANNELS && !refused; i++) waveform_queue(&s->channels[i], segment, i);
     pthread_mutex_unlock(&s->lock);
     s->counters.refused_segments += (uint64_t)refused;
     return refused ? -1 : 0;
+}
+
+int32_t source_rekey(core_source *s, const core_key *key, uint32_t key_time, uint16_t key_next) {
+    source_config config = s->config;
+    frame_form form;
+    mac_key next, former;
+    if (!config.authenticate) return EINVAL;
+    config.key = *key;
+    config.key_time = key_time;
+    config.key_next = key_next;
+    int wrong = mac_key_prepare(&next, key);
+    if (wrong) return wrong;
+    if (frame_prepare(&form, &config) || form.length > sizeof s->out.octets[0]) {
+        mac_key_forget(&next);
+        return EINVAL;
+    }
+    pthread_mutex_lock(&s->lock);
+    former = s->key;
+    s->key = next;
+    s->form = form;
+    s->config.key = config.key;
+    s->config.key_time = key_time;
+    s->config.key_next = key_next;
+    pthread_mutex_unlock(&s->lock);
+    mac_key_forget(&former);
+    return 0;
 }
 
 void source_quality(core_source *s, int32_t index, uint32_t quality) {
@@ -357,9 +334,7 @@ void source_wave(core_source *s, int64_t t_us, int32_t *values) {
     pthread_mutex_lock(&s->lock);
     for (int i = 0; i < CORE_CHANNELS; i++) {
         const channel *c = &s->channels[i];
-        const wave *w = &c->now;
-        for (int k = 0; k < c->queued && c->queue[k].start_us <= t_us; k++) w = &c->queue[k];
-        values[i] = count(instant(w, t_us, cosine, sine) * c->scale);
+        values[i] = waveform_count(waveform_instant(waveform_at(c, t_us), t_us, cosine, sine) * c->scale);
     }
     pthread_mutex_unlock(&s->lock);
 }

@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.core.config import Layer2, SvSourceConfig
+from agent.core.config import Key, Layer2, SvSourceConfig
 from agent.core.native import Failure, ffi, fill_key, fill_stream, lib
 
 CHANNELS = 8
+IV_FIXED = 4
 SIOCGIFHWADDR = 0x8927
 
 
@@ -68,6 +70,10 @@ class SvSource:
         native.reference_time = config.reference_time
         native.key_time = config.key_time_s
         native.key_next = config.key_next_min
+        fixed, native.iv_first = config.ivs or (secrets.token_bytes(4), secrets.randbelow(1 << 63))
+        if len(fixed) != IV_FIXED:
+            raise ValueError(f"{IV_FIXED} octets of an IV name the publisher, not {len(fixed)}")
+        ffi.memmove(native.iv_fixed, fixed, IV_FIXED)
         native.current_noise_a = config.current_noise_a
         native.voltage_noise_v = config.voltage_noise_v
         native.seed = config.seed
@@ -103,6 +109,13 @@ class SvSource:
             native.second_tau_s[k] = wave.second_tau_s
         if lib.source_add(self._source, native) != 0:
             raise BufferError("too many segments queued ahead of time")
+
+    def rekey(self, key: Key, time_s: int = 0, next_min: int = 0) -> None:
+        """Sign with another key from the next frame on; ValueError: it cannot be used, or nothing is signed at all."""
+        native = ffi.new("core_key *")
+        fill_key(native, key)
+        if lib.source_rekey(self._source, native, time_s, next_min) != 0:
+            raise ValueError(f"key {key.identifier}: not for this stream")
 
     def set_quality(self, quality: int, channels: Sequence[int] = range(CHANNELS)) -> None:
         """Quality word of IEC 61850-9-2 (0 good, 1 invalid, 0x800 test …) of these channels."""

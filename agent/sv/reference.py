@@ -288,7 +288,7 @@ class Reference:
             return before
         self._direction_count = self._direction_count + 1 if found is self._next_direction else 1
         self._next_direction = found
-        needed = 2 if before is Direction.UNKNOWN else self.cycle // 8
+        needed = 2 if before is Direction.UNKNOWN else self.cycle // 2
         return found if self._direction_count >= needed else before
 
     def _look(self, v: _Values, index: int) -> Direction:

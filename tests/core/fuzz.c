@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pthread.h>
+
 #include "api.h"
 
 static uint64_t state = 88172645463325252ull;
@@ -16,14 +18,18 @@ static uint32_t dice(uint32_t below) {
     return (uint32_t)(state >> 11) % below;
 }
 
+enum { OPEN, HASHED, CIPHERED };
+
+static core_key key_of(int kind) { return (core_key){.identifier = 7, .length = 16, .mac_length = 16, .gmac = kind == CIPHERED}; }
+
 static core_receiver *receiver(int transport, int keys, int asdus) {
     core_config c = {.transport = transport, .appid = 0x4001, .asdus = (uint16_t)asdus, .rate = asdus == 2 ? 4800 : 4000};
     char error[160];
     c.frequency = 50;
     c.blind_after_us = 20000;
     c.maximum_age_us = 1 << 30;
-    c.key_count = keys;
-    c.keys[0] = (core_key){.identifier = 7, .length = 16, .mac_length = 16};
+    c.key_count = keys != OPEN;
+    c.keys[0] = key_of(keys);
     c.current_scale = 0.001;
     c.voltage_scale = 0.01;
     c.phase_pickup_a = 600;
@@ -35,7 +41,7 @@ static core_receiver *receiver(int transport, int keys, int asdus) {
     c.nominal_v = 10000;
     strcpy(c.sv_id, "MU1");
     core_receiver *r = core_open(&c, error, sizeof error);
-    if (!r) puts(error), exit(1);
+    if (!r) puts(error), exit(3);
     return r;
 }
 
@@ -47,9 +53,9 @@ static core_source *source(int transport, int keys, int asdus) {
     c.tick_us = 500;
     c.delay_us = 1000;
     c.optional = asdus == 2;
-    c.reference_time = keys;
-    c.authenticate = keys;
-    c.key = (core_key){.identifier = 7, .length = 16, .mac_length = 16};
+    c.reference_time = keys != OPEN;
+    c.authenticate = keys != OPEN;
+    c.key = key_of(keys);
     c.current_scale = 0.001;
     c.voltage_scale = 0.01;
     c.current_noise_a = 1e5; /* every sample a fault, every few a saturated count */
@@ -61,15 +67,33 @@ static core_source *source(int transport, int keys, int asdus) {
     return s;
 }
 
+/* Keys are exchanged all the time while frames are looked at. */
+typedef struct {
+    core_receiver *receiver;
+    int keys, stop, exchanged;
+} locksmith;
+
+static void *exchange(void *argument) {
+    locksmith *l = argument;
+    core_key two[2] = {key_of(l->keys), key_of(l->keys == HASHED ? CIPHERED : HASHED)};
+    two[1].identifier = 8;
+    while (!__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE)) l->exchanged += core_rekey(l->receiver, two, 1 + l->exchanged % 2) == 0;
+    return NULL;
+}
+
 int main(int count, char **arguments) {
     int rounds = count > 1 ? atoi(arguments[1]) : 10000;
     uint64_t taken = 0;
-    for (int kind = 0; kind < 8; kind++) {
-        int transport = kind & 1 ? 2 : 0, keys = kind >> 1 & 1, asdus = 1 + (kind >> 2);
+    if (rounds == 0) receiver(0, CIPHERED, 1); /* can AES-GMAC be had? */
+    for (int kind = 0; kind < 12; kind++) {
+        int transport = kind & 1 ? 2 : 0, keys = kind / 2 % 3, asdus = 1 + kind / 6;
         core_source *s = source(transport, keys, asdus);
         core_receiver *r = receiver(transport, keys, asdus);
         int rate = asdus == 2 ? 4800 : 4000;
         uint8_t octets[1600];
+        locksmith smith = {r, keys, 0, 0};
+        pthread_t thread;
+        if (keys != OPEN) pthread_create(&thread, NULL, exchange, &smith);
         for (int n = 0; n < rounds; n++) {
             int64_t second = 1700000000 + (int64_t)n * asdus / rate;
             int sample = (int)((int64_t)n * asdus % rate);
@@ -83,6 +107,9 @@ int main(int count, char **arguments) {
             free(exact);
             if (!dice(200)) core_quiet(r, second * 1000000 + 500000);
         }
+        __atomic_store_n(&smith.stop, 1, __ATOMIC_RELEASE);
+        if (keys != OPEN) pthread_join(thread, NULL);
+        if (keys != OPEN && smith.exchanged < 10) return 4;
         static int64_t times[4000], next;
         static int32_t values[4000 * CORE_CHANNELS];
         core_samples(r, dice(1000), times, values, 4000, &next);

@@ -9,80 +9,20 @@ import itertools
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from agent.core import EarthMode, ProtectionConfig, ProtectionCore
-from agent.logic.messages import Level
+from agent.core import EarthMode
+from benchmarks import waves
+from benchmarks.device import BEFORE, PHASES_ONLY, PICKUP_A, noisy, pickup_ms
+from benchmarks.inrush import Counts, Iron, closings
 from scl import describe
 from simulator.plant.events import CloseDevice, NewWaves, OpenDevice, SwitchSource
 from simulator.plant.plant import Plant, PlantOptions
 
-from . import inrush, waves
-from .inrush import Counts, Inrush
-
-PICKUP_A = 600.0
-STEP_MS = 0.25
-BEFORE = 240
-CHUNK = 8
-NOISE = np.array([300] * 4 + [500] * 4)
-"""Counts: 0.3 A and 5 V."""
 DEMO = Path(describe.__file__).parents[1] / "simulator" / "feeders" / "demo.yaml"
-PHASES_ONLY = ProtectionConfig("x", 1, phase_pickup_a=PICKUP_A, earth_mode=EarthMode.OFF)
-
-
-def pickup_ms(rows: npt.ArrayLike, config: ProtectionConfig = PHASES_ONLY, before: int = BEFORE) -> float:
-    """From the first sample after inception to the pick-up; infinite: none."""
-    listed = np.asarray(rows).tolist()
-    core, times = ProtectionCore(config), waves.times(len(listed))
-    for n in range(0, len(listed), CHUNK):
-        core.feed(listed[n : n + CHUNK], times[n : n + CHUNK])
-        if core.measurement().level is Level.PICKUP:
-            return (core.measurement().pickup_us - times[before]) / 1000 + STEP_MS
-    return math.inf
-
-
-def noisy(rows: Counts, dice: np.random.Generator) -> Counts:
-    """With the noise of the demo's merging units."""
-    found: Counts = np.rint(rows + dice.normal(size=rows.shape) * NOISE).astype(np.int32)
-    return found
-
-
-@dataclass(frozen=True)
-class Iron:
-    """Ranges of random inrush by ``tests/core/inrush.py``; in units of the pick-up where not said otherwise."""
-
-    size_pu: tuple[float, float] = (2.0, 8.0)
-    rated: tuple[float, float] = (0.1, 0.6)
-    section: tuple[float, float] = (0.3, 1.0)
-    """Its load, of the transformers' rated current over 1.3."""
-    star: bool = False
-
-
-def iron(ranges: Iron, count: int, dice: np.random.Generator, after: int = 400) -> Counts:
-    """Random closing angle, remanence, load, strength of the network."""
-    rated = dice.uniform(*ranges.rated, count) * PICKUP_A
-    section = rated / 1.3 * dice.uniform(*ranges.section, count)
-    size = dice.uniform(*ranges.size_pu, count)
-    depth = inrush.REMANENCE * np.sqrt(dice.uniform(0, 1, count))
-    turn = dice.uniform(0, 2 * np.pi, count)
-    shifts = [turn + 2 * np.pi / 3 * k for k in range(3)]
-    remanence = tuple(depth * np.clip(1.25 * np.cos(s), -1, 1) for s in shifts)
-    scene = Inrush(
-        rated,
-        size,
-        dice.uniform(6, 25, count) * PICKUP_A,
-        dice.uniform(0, 360, count),
-        (remanence[0], remanence[1], remanence[2]),
-        dice.uniform(0, 1, count) * (0.75 * PICKUP_A - section),
-        section,
-        dice.uniform(0.1, 2.0, count),
-        star=ranges.star,
-    )
-    return noisy(inrush.samples(scene, BEFORE, after), dice)
 
 
 def plant_inrush(size_pu: float, cases: int, dice: np.random.Generator) -> Iterator[tuple[str, Counts]]:
@@ -142,7 +82,7 @@ def main(count: int) -> None:
         "single-phase transformers, 4 to 8 pu, residual element too": (Iron(size_pu=(4, 8), star=True), earth),
     }
     for name, (ranges, config) in rows.items():
-        found = [pickup_ms(r, config) for r in iron(ranges, count, dice)]
+        found = [pickup_ms(r, config) for r in closings(ranges, count, dice)]
         false = [x for x in found if x < math.inf]
         print(f"{name:60} {len(false):5d} of {len(found)}", flush=True)
     for size in (4.0, 8.0):

@@ -13,9 +13,8 @@ import pytest
 
 from agent.core import EarthMode, ProtectionConfig, ProtectionCore
 from agent.logic.messages import Direction, Level, Live, Measurement
-
-from . import waves
-from .waves import PHASE_V, A, Scene
+from benchmarks import waves
+from benchmarks.waves import PHASE_V, A, Scene
 
 PICKUP_A = 600.0
 STEP_MS = 0.25

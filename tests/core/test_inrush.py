@@ -1,6 +1,6 @@
 """A section comes alive behind a device: its transformers' inrush must not pick up, a fault must as fast as ever.
 
-The inrush is integrated from flux and saturation (``inrush.py``) or the plant's own; ``sweep.py`` has the long runs.
+The inrush is integrated from flux and saturation (``benchmarks/inrush.py``) or the plant's own; ``sweep.py`` has more.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from agent.core import EarthMode, ProtectionConfig
+from benchmarks import inrush, waves
+from benchmarks.device import BEFORE, PHASES_ONLY, PICKUP_A, pickup_ms
+from benchmarks.inrush import Inrush, Iron, closings
 
-from . import inrush, sweep, waves
-from .inrush import Inrush
-from .sweep import BEFORE, PHASES_ONLY, PICKUP_A, Iron, pickup_ms
+from .sweep import faults, plant_inrush
 
 WITH_EARTH = replace(PHASES_ONLY, earth_mode=EarthMode.TRIP)
 NO_VOLTAGE = replace(PHASES_ONLY, nominal_kv=None)
@@ -26,8 +27,8 @@ WORST = [(0.8, -0.8, 0.0), (-0.8, 0.0, 0.8), (0.8, -0.4, -0.4), (0.0, 0.0, 0.0)]
 
 def test_the_generator_draws_what_it_says() -> None:
     """Worst instant, most remanence, stiff source: the first-cycle fundamental is ``size_pu`` of the rated current."""
-    closings = Inrush(100.0, 4.0, 1e6, np.arange(0, 360, 5), (0.8, -0.8, 0.0), line_ohm=1e-3)
-    rows = inrush.samples(closings, 80, 160)
+    scenes = Inrush(100.0, 4.0, 1e6, np.arange(0, 360, 5), (0.8, -0.8, 0.0), line_ohm=1e-3)
+    rows = inrush.samples(scenes, 80, 160)
     current = rows[:, :, :3] / 1000
     turn = np.exp(-2j * np.pi * np.arange(80) / 80)
     first = [
@@ -63,13 +64,13 @@ def test_inrush_of_loaded_transformers_does_not_pick_up(size_pu: float, rated_a:
 @pytest.mark.parametrize("star", [False, True])
 def test_random_inrush_does_not_pick_up(star: bool) -> None:
     """Single-phase transformers fool the residual element of the standard setting: a limit, see the document."""
-    for rows in sweep.iron(Iron(star=star), 60, np.random.default_rng(3)):
+    for rows in closings(Iron(star=star), 60, np.random.default_rng(3)):
         assert pickup_ms(rows, PHASES_ONLY) == math.inf
 
 
 @pytest.mark.parametrize("size_pu", [4.0, 8.0])
 def test_a_whole_substation_on_one_tie_of_the_plant_does_not_pick_up(size_pu: float) -> None:
-    for name, rows in sweep.plant_inrush(size_pu, 3, np.random.default_rng(4)):
+    for name, rows in plant_inrush(size_pu, 3, np.random.default_rng(4)):
         assert pickup_ms(rows, WITH_EARTH) == math.inf, name
 
 
@@ -84,7 +85,7 @@ def test_a_whole_substation_on_one_tie_of_the_plant_does_not_pick_up(size_pu: fl
     ],
 )
 def test_three_times_pickup_waits_for_nothing(kind: str, config: ProtectionConfig, median_ms: float) -> None:
-    found = [pickup_ms(rows, config) for rows in sweep.faults(kind, 3.0, np.random.default_rng(5), 40)]
+    found = [pickup_ms(rows, config) for rows in faults(kind, 3.0, np.random.default_rng(5), 40)]
     assert statistics.median(found) <= median_ms
     assert max(found) <= 20.0
 

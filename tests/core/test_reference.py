@@ -9,9 +9,8 @@ import pytest
 
 from agent.core import EarthMode, Layout, ProtectionConfig, ProtectionCore
 from agent.sv.reference import Reference
-
-from . import inrush, waves
-from .inrush import Inrush
+from benchmarks import inrush, waves
+from benchmarks.inrush import Inrush
 
 CASES = list(
     itertools.islice(

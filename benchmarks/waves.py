@@ -1,4 +1,4 @@
-"""Fault waveforms from symmetrical components, for the core's tests: one source behind each side of one device.
+"""Fault waveforms from symmetrical components, for measuring the core: one source behind each side of one device.
 
 The device sits between source A (behind impedance) and source B (or a load). Everything in primary A and V, phasors
 r.m.s. The decaying DC of each phase makes its current continuous at inception.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+Real = npt.NDArray[np.float64]
 A = cmath.rect(1.0, math.radians(120))
 NOMINAL_V = 10_000.0
 PHASE_V = NOMINAL_V / math.sqrt(3)
@@ -103,33 +106,53 @@ def fault(
     )
 
 
+def instantaneous(
+    scene: Scene,
+    before: int,
+    after: int,
+    inception_deg: float = 0.0,
+    rate: int = 4000,
+    frequency: float = 50,
+    offset: bool = True,
+) -> Real:
+    """Six columns (A, B, C in A, then V); row ``before`` is the moment of inception, at this angle of voltage A."""
+    n = np.arange(-before, after)
+    unit = np.exp(1j * (2 * math.pi * frequency / rate * n + math.radians(inception_deg)))
+    struck = n >= 0
+    root = math.sqrt(2)
+    decay = np.where(struck, np.exp(-np.maximum(n, 0) / rate / scene.tau_s), 0.0)
+    out = np.empty((len(n), 6))
+    for column, (was, now) in enumerate(
+        zip((*scene.before_i, *scene.before_v), (*scene.after_i, *scene.after_v), strict=True)
+    ):
+        out[:, column] = root * np.where(struck, now * unit, was * unit).real
+        if column < 3 and offset:  # the current is continuous
+            out[:, column] += root * ((was - now) * unit[before]).real * decay
+    return out
+
+
+def counts(values: Real) -> npt.NDArray[np.int32]:
+    """9-2LE (1 mA, 10 mV; eight columns with the sums as neutrals) of six columns in A and V."""
+    current, voltage = values[..., :3], values[..., 3:]
+    columns = (current, current.sum(-1, keepdims=True), voltage, voltage.sum(-1, keepdims=True))
+    scaled = np.concatenate(columns, axis=-1) * ([1000.0] * 4 + [100.0] * 4)
+    found: npt.NDArray[np.int32] = np.rint(scaled).astype(np.int32)
+    return found
+
+
 def samples(
     scene: Scene,
     before: int,
     after: int,
     inception_deg: float = 0.0,
     rate: int = 4000,
-    frequency: int = 50,
+    frequency: float = 50,
     offset: bool = True,
 ) -> list[list[int]]:
-    """Counts of 9-2LE (1 mA, 10 mV); sample ``before`` is the first after inception, at this angle of voltage A."""
-    rows = []
-    turn = 2 * math.pi * frequency / rate
-    shift = math.radians(inception_deg)
-    root = math.sqrt(2)
-    dc = [
-        root * (b * cmath.exp(1j * shift)).real - root * (a * cmath.exp(1j * shift)).real
-        for b, a in zip(scene.before_i, scene.after_i, strict=True)
-    ]
-    for n in range(-before, after):
-        unit = cmath.exp(1j * (turn * n + shift))
-        current: Sequence[complex] = scene.before_i if n < 0 else scene.after_i
-        voltage: Sequence[complex] = scene.before_v if n < 0 else scene.after_v
-        decay = math.exp(-n / rate / scene.tau_s) if n >= 0 and offset else 0.0
-        i = [root * (x * unit).real + d * decay for x, d in zip(current, dc, strict=True)]
-        v = [root * (x * unit).real for x in voltage]
-        rows.append([round(x * 1000) for x in (*i, sum(i))] + [round(x * 100) for x in (*v, sum(v))])
-    return rows
+    """Counts of 9-2LE of :func:`instantaneous`."""
+    rows = instantaneous(scene, before, max(after, 1), inception_deg, rate, frequency, offset)[: before + after]
+    listed: list[list[int]] = counts(rows).tolist()
+    return listed
 
 
 def times(count: int, rate: int = 4000, start_us: int = 1_700_000_000_000_000) -> list[int]:

@@ -1,4 +1,4 @@
-"""Inrush as iron makes it, for the core's tests: flux, remanence and saturation in time; nothing of the plant's model.
+"""Inrush as iron makes it, for measuring the core: flux, remanence and saturation in time, apart from the plant.
 
 A device with a source behind it feeds a section that is closed on at one instant: its load (resistors) and its
 transformers, each three windings whose current is nothing below the saturation flux and flux over air-core inductance
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .waves import PHASE_V
+from benchmarks.device import BEFORE, PICKUP_A, noisy
+from benchmarks.waves import PHASE_V
 
 Real = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int32]
@@ -118,3 +119,37 @@ def _columns(scene: Inrush) -> tuple[list[Real], tuple[int, ...]]:
     )  # fmt: skip
     spread = np.broadcast_arrays(*(np.asarray(f, dtype=float) for f in fields))
     return [np.atleast_1d(f).ravel().astype(float) for f in spread], spread[0].shape
+
+
+@dataclass(frozen=True)
+class Iron:
+    """Ranges of random inrush; in units of the pick-up where not said otherwise."""
+
+    size_pu: tuple[float, float] = (2.0, 8.0)
+    rated: tuple[float, float] = (0.1, 0.6)
+    section: tuple[float, float] = (0.3, 1.0)
+    """Its load, of the transformers' rated current over 1.3."""
+    star: bool = False
+
+
+def closings(ranges: Iron, count: int, dice: np.random.Generator, after: int = 400) -> Counts:
+    """Random closing angle, remanence, load, strength of the network."""
+    rated = dice.uniform(*ranges.rated, count) * PICKUP_A
+    section = rated / 1.3 * dice.uniform(*ranges.section, count)
+    size = dice.uniform(*ranges.size_pu, count)
+    depth = REMANENCE * np.sqrt(dice.uniform(0, 1, count))
+    turn = dice.uniform(0, 2 * np.pi, count)
+    shifts = [turn + 2 * np.pi / 3 * k for k in range(3)]
+    remanence = tuple(depth * np.clip(1.25 * np.cos(s), -1, 1) for s in shifts)
+    scene = Inrush(
+        rated,
+        size,
+        dice.uniform(6, 25, count) * PICKUP_A,
+        dice.uniform(0, 360, count),
+        (remanence[0], remanence[1], remanence[2]),
+        dice.uniform(0, 1, count) * (0.75 * PICKUP_A - section),
+        section,
+        dice.uniform(0.1, 2.0, count),
+        star=ranges.star,
+    )
+    return noisy(samples(scene, BEFORE, after), dice)
