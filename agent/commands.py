@@ -81,7 +81,7 @@ def _servers(
 @click.option("--ca", type=FILE, help="The authority that agents and key servers trust (PEM).")
 @click.option(
     "--key-hold",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 315_360_000),
     default=604_800,
     show_default=True,
     metavar="SECONDS",

@@ -33,6 +33,7 @@ E = TypeVar("E", bound=IntEnum)
 
 FLOAT_MAX = 2.0**127
 """Larger measured values are sent as this and not taken from others; exact in FLOAT32."""
+_LEAST = -FLOAT_MAX
 WORD = (1 << MASK_BITS) - 1
 
 _POSITION: dict[Raw, Position] = {item.value: item for item in Position}
@@ -126,7 +127,9 @@ def _natural(*values: Raw) -> None:
             raise CodecError(f"negative number {value}", "bad-value")
 
 
-def _split(mask: int, count: int) -> list[int]:
+def _split(mask: int, count: int) -> Sequence[int]:
+    if count == 1 and 0 <= mask <= WORD:
+        return (mask,)
     parts = [mask >> (MASK_BITS * i) & WORD for i in range(count)]
     if mask < 0 or mask >> (MASK_BITS * count):
         raise CodecError(f"mask {mask:#x} has bits beyond {count} words", "unencodable")
@@ -143,7 +146,10 @@ def _join(parts: Sequence[Raw]) -> int:
 
 
 class _ReportCodec:
-    """``Report``; positions of the fields follow from the number of words of a mask."""
+    """``Report``; positions of the fields follow from the number of words of a mask.
+
+    Request and grants seldom change, the rest of a report does: what was last made of them is kept, both ways.
+    """
 
     def __init__(self, zone_words: int, device_words: int) -> None:
         self._zone_words = zone_words
@@ -151,8 +157,10 @@ class _ReportCodec:
         # claim_zones start at 12; after them nine fields and the request
         self._claim_end = 12 + zone_words
         self._request = self._claim_end + 9
-        self._zones_end = self._request + 2 + zone_words
-        self._opens_end = self._zones_end + 2 + device_words
+        asked, granted = Request(), ()
+        tail = self._to_tail(asked, granted)
+        self._told: tuple[Request, tuple[tuple[int, int], ...], tuple[Raw, ...]] = (asked, granted, tail)
+        self._heard: tuple[Sequence[Raw], tuple[Request, tuple[tuple[int, int], ...]]] = (tail, (asked, granted))
 
     def fields(self) -> list[str]:
         """Flattened field names in the order of the raw values."""
@@ -165,15 +173,22 @@ class _ReportCodec:
 
     def to_values(self, message: Report) -> tuple[Raw, ...]:
         r = message
-        request = r.request
-        if len(r.grants) > GRANTS:
-            raise CodecError(f"{len(r.grants)} grants, at most {GRANTS}", "unencodable")
-        grants: list[int] = [part for grant in r.grants for part in grant]
-        grants += [-1, 0] * (GRANTS - len(r.grants))
+        asked, granted = r.request, r.grants
+        if asked is not self._told[0] or granted is not self._told[1]:
+            self._told = (asked, granted, self._to_tail(asked, granted))
         return (
             r.position, r.level, r.direction, r.start_us, r.end_us, r.upto_us, _float(r.peak_a), r.live_a, r.live_b,
             _float(r.p_kw), _float(r.q_kvar), r.claim_number, *_split(r.claim_zones, self._zone_words),
             r.claim_us, r.claim_final, r.locked_a, r.locked_b, r.latched, r.failed, r.automation, r.tagged, r.ready,
+            *self._told[2],
+        )  # fmt: skip
+
+    def _to_tail(self, request: Request, granted: tuple[tuple[int, int], ...]) -> tuple[Raw, ...]:
+        if len(granted) > GRANTS:
+            raise CodecError(f"{len(granted)} grants, at most {GRANTS}", "unencodable")
+        grants: list[int] = [part for grant in granted for part in grant]
+        grants += [-1, 0] * (GRANTS - len(granted))
+        return (
             request.number, request.kind, *_split(request.zones, self._zone_words),
             _float(request.p_kw), _float(request.q_kvar), *_split(request.opens, self._device_words),
             *grants,
@@ -181,20 +196,29 @@ class _ReportCodec:
 
     def from_values(self, values: Sequence[Raw]) -> Report:
         v = values
-        claim_end, request, zones_end, opens_end = self._claim_end, self._request, self._zones_end, self._opens_end
-        _finite(v[6], v[9], v[10], v[zones_end], v[zones_end + 1])
-        _natural(*v[3:6], *v[11 : claim_end + 1], *v[request : request + 1], *v[request + 2 : zones_end])
-        _natural(*v[zones_end + 2 : opens_end])
-        number, kind = int(v[request]), _KIND[v[request + 1]]
-        zones, opens = _join(v[request + 2 : zones_end]), _join(v[zones_end + 2 : opens_end])
+        claim_end, request = self._claim_end, self._request
+        if not (_LEAST <= v[6] <= FLOAT_MAX and _LEAST <= v[9] <= FLOAT_MAX and _LEAST <= v[10] <= FLOAT_MAX):
+            raise CodecError(f"measured values {v[6]}, {v[9]}, {v[10]}", "bad-value")
+        if min(v[3], v[4], v[5], *v[11 : claim_end + 1]) < 0:
+            raise CodecError(f"negative number among {v[3:6]}, {v[11 : claim_end + 1]}", "bad-value")
+        tail = v[request:]
+        if tail != self._heard[0]:
+            self._heard = (tail, self._from_tail(tail))
+        return Report._make((
+            _POSITION[v[0]], _LEVEL[v[1]], _DIRECTION[v[2]], *v[3:7],
+            _LIVE[v[7]], _LIVE[v[8]], *v[9:12], _join(v[12:claim_end]), *v[claim_end:request],
+            *self._heard[1],
+        ))  # fmt: skip
+
+    def _from_tail(self, v: Sequence[Raw]) -> tuple[Request, tuple[tuple[int, int], ...]]:
+        zones_end, opens_end = 2 + self._zone_words, 4 + self._zone_words + self._device_words
+        _finite(v[zones_end], v[zones_end + 1])
+        _natural(v[0], *v[2:zones_end], *v[zones_end + 2 : opens_end])
+        number, kind = int(v[0]), _KIND[v[1]]
+        zones, opens = _join(v[2:zones_end]), _join(v[zones_end + 2 : opens_end])
         asked = Request(number, kind, zones, float(v[zones_end]), float(v[zones_end + 1]), opens)
         grants = tuple((int(v[i]), int(v[i + 1])) for i in range(opens_end, opens_end + 2 * GRANTS, 2) if v[i] >= 0)
-        flags = [bool(flag) for flag in v[claim_end + 1 : request]]
-        return Report._make((
-            _POSITION[v[0]], _LEVEL[v[1]], _DIRECTION[v[2]], int(v[3]), int(v[4]), int(v[5]), float(v[6]),
-            _LIVE[v[7]], _LIVE[v[8]], float(v[9]), float(v[10]), int(v[11]), _join(v[12:claim_end]), int(v[claim_end]),
-            *flags, asked, grants,
-        ))  # fmt: skip
+        return asked, grants
 
 
 class _CommandCodec:

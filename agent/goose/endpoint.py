@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from agent.goose.frame import address
 from agent.goose.inbox import Inbox
 from agent.goose.layout import MEMBERS, SQ_NUM
 from agent.goose.link import L2, Link, Udp
+from agent.goose.opener import Opener
 from agent.goose.publisher import Publisher, publisher_quality
 from agent.goose.stream import Stream
 from agent.goose.subscriber import Accepted, Drop, Dropped, Lost, Subscriber
@@ -62,15 +64,17 @@ class Endpoint:
         self._masks: dict[int, tuple[bytes, bytes | None]] = {}
         self.publishers = tuple(publishers)
         self.subscribers = tuple(subscribers)
+        self._timed: tuple[Publisher[Any] | Subscriber[Any], ...] = (*self.publishers, *self.subscribers)
         self.foreign = 0
         """Payloads for none of our subscribers."""
         self._by_address: dict[bytes, list[Subscriber[Any]]] = {}
         for subscriber in self.subscribers:
             stream = subscriber.stream
-            address = b"" if stream.routed else stream.destination
-            self._by_address.setdefault(address + stream.appid.to_bytes(2, "big"), []).append(subscriber)
+            destination = b"" if stream.routed else stream.destination
+            self._by_address.setdefault(destination + stream.appid.to_bytes(2, "big"), []).append(subscriber)
         self._number = {id(subscriber): number for number, subscriber in enumerate(self.subscribers)}
         self._routed = bool(self.subscribers) and self.subscribers[0].stream.routed
+        self._opener = Opener(self.subscribers)
 
     def fileno(self) -> int:
         """The link's."""
@@ -79,9 +83,12 @@ class Endpoint:
     @property
     def deadline(self) -> int | None:
         """When to call :meth:`timer`, µs UTC."""
-        dues = [publisher.deadline for publisher in self.publishers]
-        dues += [subscriber.deadline for subscriber in self.subscribers]
-        return min((due for due in dues if due is not None), default=None)
+        first: int | None = None
+        for timed in self._timed:
+            due = timed.deadline
+            if due is not None and (first is None or due < first):
+                first = due
+        return first
 
     def publish(self, publisher: Publisher[Any], message: Any, now: int) -> bool:
         """A new state, onto the wire; False if the system did not take the frame (it is repeated anyway)."""
@@ -124,6 +131,9 @@ class Endpoint:
 
     def take(self, payload: bytes, t_us: int) -> tuple[Subscriber[Any] | None, Accepted[Any] | Dropped]:
         """One payload, from a link or a recording."""
+        opened = self._opener.take(payload, t_us)
+        if opened is not None:
+            return opened
         result: Accepted[Any] | Dropped = Dropped(Drop.FOREIGN)
         for subscriber in self._candidates(payload):
             result = subscriber.receive(payload, t_us)
@@ -144,9 +154,7 @@ class Endpoint:
             if payload[15:16] != b"\x02":
                 return payload[34:36]
             return payload[45:47] if payload[26:27] == b"\x0c" else payload[33:35]
-        if payload[12:14] == b"\x81\x00":
-            return payload[:6] + payload[18:20]
-        return payload[:6] + payload[14:16]
+        return address(payload)
 
     def timer(self, now: int) -> list[Silent]:
         """Send what is due, and name the streams that have gone silent."""
@@ -169,6 +177,7 @@ class Endpoint:
             publisher.rekey(keys)
         for subscriber in self.subscribers:
             subscriber.rekey(keys)
+        self._opener = Opener(self.subscribers)
 
     def time_quality(self, good: bool, quality: int | None = None) -> None:
         """Whether our clock can be relied on decides whether the age of what is heard is checked. ``quality``: the

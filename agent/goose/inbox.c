@@ -11,10 +11,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "inbox.h"
+#include "masked.h"
+#include "stamp.h"
 
 #define STACK (256 * 1024)
 
@@ -66,40 +67,15 @@ static void signal_event(int descriptor) {
     }
 }
 
-static int equal(const pattern *p, const uint8_t *octets) {
-    uint32_t i = 0;
-    for (; i + 8 <= p->size; i += 8) {
-        uint64_t a, b, m;
-        memcpy(&a, octets + i, 8);
-        memcpy(&b, p->octets + i, 8);
-        memcpy(&m, p->mask + i, 8);
-        if ((a ^ b) & m) return 0;
-    }
-    for (; i < p->size; i++)
-        if ((octets[i] ^ p->octets[i]) & p->mask[i]) return 0;
-    return 1;
-}
-
 static int can_wait(inbox *box, const uint8_t *payload, uint32_t length) {
     int relaxed = atomic_load_explicit(&box->relax, memory_order_acquire), found = 0;
     pthread_mutex_lock(&box->lock);
     for (uint32_t i = 0; i < box->patterns && !found; i++) {
         const pattern *p = &box->expected[i];
-        if (p->length == length && (relaxed || !p->relaxed)) found = equal(p, payload + p->offset);
+        if (p->length == length && (relaxed || !p->relaxed)) found = masked_equal(payload + p->offset, p->octets, p->mask, p->size);
     }
     pthread_mutex_unlock(&box->lock);
     return found;
-}
-
-static int64_t stamp(struct msghdr *message) {
-    struct timespec t;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS) {
-            memcpy(&t, CMSG_DATA(c), sizeof t);
-            return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-        }
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 /* One frame into the next slot. 1: taken, 0: none there, -1: no room. */
@@ -181,8 +157,8 @@ void inbox_close(inbox *box) {
 
 int inbox_bell(inbox *box) { return box->bell; }
 
-int inbox_expect(inbox *box, uint32_t index, uint32_t length, uint32_t offset, const uint8_t *mask,
-                 const uint8_t *octets, uint32_t size, int relaxed) {
+int inbox_expect(inbox *box, uint32_t index, const uint8_t *payload, uint32_t length, uint32_t offset,
+                 const uint8_t *mask, uint32_t size, int relaxed) {
     if (index >= INBOX_PATTERNS || size > INBOX_PATTERN || offset > length || size > length - offset) return EINVAL;
     pthread_mutex_lock(&box->lock);
     pattern *p = &box->expected[index];
@@ -191,7 +167,7 @@ int inbox_expect(inbox *box, uint32_t index, uint32_t length, uint32_t offset, c
     p->size = size;
     p->relaxed = relaxed;
     memcpy(p->mask, mask, size);
-    memcpy(p->octets, octets, size);
+    memcpy(p->octets, payload + offset, size);
     if (index >= box->patterns) box->patterns = index + 1;
     pthread_mutex_unlock(&box->lock);
     return 0;
@@ -199,14 +175,13 @@ int inbox_expect(inbox *box, uint32_t index, uint32_t length, uint32_t offset, c
 
 void inbox_relax(inbox *box, int on) { atomic_store_explicit(&box->relax, on, memory_order_release); }
 
-uint32_t inbox_waiting(inbox *box) {
+uint32_t inbox_look(inbox *box) {
+    uint64_t rung;
+    if (read(box->bell, &rung, sizeof rung) < 0) rung = 0; /* nobody has rung */
     return atomic_load_explicit(&box->head, memory_order_acquire) - atomic_load_explicit(&box->tail, memory_order_relaxed);
 }
 
-inbox_slot *inbox_at(inbox *box, uint32_t number) {
-    uint32_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
-    return &box->slots[(tail + number) % INBOX_SLOTS];
-}
+inbox_slot *inbox_slots(inbox *box) { return box->slots; }
 
 void inbox_release(inbox *box, uint32_t count) {
     atomic_fetch_add_explicit(&box->tail, count, memory_order_release);

@@ -29,13 +29,13 @@ int inbox_start(inbox *box, int priority);   /* errno or 0; a refused priority i
 void inbox_close(inbox *box);
 int inbox_bell(inbox *box);                  /* eventfd */
 
-/* Pattern number index: payloads of this length whose octets from offset on, under the mask, are these, can wait.
+/* Pattern number index: payloads of this length that equal this one from offset on, under the mask, can wait.
    relaxed: only while inbox_relax(box, 1). errno or 0. */
-int inbox_expect(inbox *box, uint32_t index, uint32_t length, uint32_t offset, const uint8_t *mask,
-                 const uint8_t *octets, uint32_t size, int relaxed);
+int inbox_expect(inbox *box, uint32_t index, const uint8_t *payload, uint32_t length, uint32_t offset,
+                 const uint8_t *mask, uint32_t size, int relaxed);
 void inbox_relax(inbox *box, int on);
 
-uint32_t inbox_waiting(inbox *box);
-inbox_slot *inbox_at(inbox *box, uint32_t number);   /* the number-th that waits */
+uint32_t inbox_look(inbox *box);             /* silences the bell; how many frames wait */
+inbox_slot *inbox_slots(inbox *box);         /* the number-th frame ever is in number % INBOX_SLOTS */
 void inbox_release(inbox *box, uint32_t count);
 void inbox_count(inbox *box, inbox_counters *counters);

@@ -74,7 +74,7 @@ class Layout:
             raise CodecError(f"no fixed-width encoding for the basic type {unknown[0]}", "unencodable")
         self.gocb_ref, self.dat_set, self.go_id, self.b_types = gocb_ref, dat_set, go_id, b_types
         self._forms = tuple(FORMS[name] for name in b_types)
-        self._shifts = tuple((i, form.shift) for i, form in enumerate(self._forms) if form.shift)
+        self._shifts = tuple((i, form.shift) for i, form in enumerate(self._forms, MEMBERS) if form.shift)
         number = b"\x05\x00"
         data = [(form.prefix, form.code) for form in self._forms]
         data_size = sum(len(prefix) + struct.calcsize(">" + code) for prefix, code in data)
@@ -100,44 +100,47 @@ class Layout:
         self.opening = parts[0][0]
         """The first octets of every PDU, up to and with the control block reference."""
         self._holes = _holes(parts)
-        pattern = b"".join(prefix + bytes(struct.calcsize(">" + code)) for prefix, code in parts)
-        self._pattern = int.from_bytes(pattern, "big")
-        self._mask = int.from_bytes(self.mask(lambda _: True), "big")
+        self.pattern = b"".join(prefix + bytes(struct.calcsize(">" + code)) for prefix, code in parts)
+        """The PDU with all values zero."""
+        self.fixed = self.mask(lambda _: True)
+        """Where no value lies."""
+        self._pattern = int.from_bytes(self.pattern, "big")
+        self._mask = int.from_bytes(self.fixed, "big")
 
     def encode(self, head: Head, values: tuple[Raw, ...]) -> bytes:
         """The APDU; CodecError if a value does not fit its type."""
-        seconds, rest = divmod(head.t_us, 1_000_000)
-        fraction = ((rest << 24) + 500_000) // 1_000_000 << 8
-        if self._shifts:
-            shifted = list(values)
-            for i, shift in self._shifts:
-                shifted[i] = int(shifted[i]) << shift
-            values = tuple(shifted)
+        return self.lay(self.pack(head, values))
+
+    def pack(self, head: Head, values: tuple[Raw, ...]) -> bytes:
+        """The APDU's values at their places, zeros between; CodecError if one does not fit its type."""
+        seconds, micros = divmod(head.t_us, 1_000_000)
+        fraction = ((micros << 24) + 500_000) // 1_000_000 << 8
+        raw = [head.ttl_ms, seconds, fraction | head.t_quality, *head[3:], *values]
         try:
-            packed = self._struct.pack(
-                head.ttl_ms,
-                seconds,
-                fraction | head.t_quality,
-                head.st_num,
-                head.sq_num,
-                head.simulation,
-                head.conf_rev,
-                head.nds_com,
-                *values,
-            )
+            for i, shift in self._shifts:
+                raw[i] = int(raw[i]) << shift
+            return self._struct.pack(*raw)
         except (struct.error, OverflowError) as error:
             raise CodecError(f"{self.gocb_ref}: {error}", "unencodable") from None
+
+    def lay(self, packed: bytes) -> bytes:
+        """The APDU from its values: what is constant between them."""
         return (int.from_bytes(packed, "big") | self._pattern).to_bytes(self.size, "big")
 
     def decode(self, apdu: bytes) -> tuple[Head, tuple[Raw, ...]] | None:
         """Head and raw values; None if the PDU does not have this layout (which does not make it wrong)."""
         if len(apdu) != self.size or int.from_bytes(apdu, "big") & self._mask != self._pattern:
             return None
-        ttl, seconds, rest, st_num, sq_num, simulation, conf_rev, nds_com, *values = self._struct.unpack(apdu)
+        return self.unpack(apdu, 0)
+
+    def unpack(self, octets: bytes, at: int) -> tuple[Head, tuple[Raw, ...]]:
+        """Head and raw values of a PDU that is known to have this layout, and begins at ``at``."""
+        raw = list(self._struct.unpack_from(octets, at))
         for i, shift in self._shifts:
-            values[i] >>= shift
+            raw[i] >>= shift
+        ttl, seconds, rest = raw[:3]
         t_us = seconds * 1_000_000 + (((rest >> 8) * 1_000_000 + 0x800000) >> 24)
-        return Head(ttl, t_us, rest & 0xFF, st_num, sq_num, simulation, conf_rev, nds_com), tuple(values)
+        return Head(ttl, t_us, rest & 0xFF, *raw[3:MEMBERS]), tuple(raw[MEMBERS:])
 
     def mask(self, free: Callable[[int], bool]) -> bytes:
         """Octets of a PDU: 0 where a value lies that is ``free`` to differ, 0xFF elsewhere.

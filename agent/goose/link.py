@@ -10,14 +10,14 @@ Receive times are the kernel's (``SO_TIMESTAMPNS``), µs UTC. Nothing blocks.
 from __future__ import annotations
 
 import contextlib
-import errno
+import os
 import socket
 import struct
-import time
 from ctypes import addressof, create_string_buffer
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from agent.goose._inbox import ffi, lib
 from agent.goose.frame import ETHERTYPE_GOOSE
 from agent.goose.stream import RGOOSE_PORT, mac_octets
 
@@ -30,15 +30,12 @@ PACKET_MR_MULTICAST = 0
 PACKET_STATISTICS = 6
 PACKET_IGNORE_OUTGOING = 23
 IP_MULTICAST_ALL = 49
-BATCH_MAX = 64
+BATCH_MAX: int = lib.INTAKE_SLOTS
 """Frames taken in one call at most: a flood cannot keep the loop from its deadlines."""
-BUFFER = 2048
 RECEIVE_BUFFER = 1 << 20
 MACS_MAX = 256
 EXPEDITED = 0xB8
 """DSCP 46: routers that know it put R-GOOSE first."""
-
-_TIMESPEC = struct.Struct("@ll")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Udp:
 
 
 class Received(NamedTuple):
-    """``payload``: the Ethernet frame, or the datagram. ``source``: MAC or ``address:port`` as text. µs UTC."""
+    """``payload``: the Ethernet frame, or the datagram. ``source``: of a datagram, ``address:port``. µs UTC."""
 
     payload: bytes
     source: str
@@ -91,6 +88,11 @@ class _Socket:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._intake = ffi.gc(lib.intake_new(), lib.intake_free)
+        if self._intake == ffi.NULL:
+            raise MemoryError
+        slots = lib.intake_slots(self._intake)
+        self._slots = [(slots + i, ffi.buffer(slots[i].payload)) for i in range(BATCH_MAX)]
         self._socket.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         try:
@@ -114,20 +116,12 @@ class _Socket:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self) -> tuple[bytes, object, int] | None:
-        try:
-            payload, ancillary, _flags, source = self._socket.recvmsg(BUFFER, 64)
-        except (BlockingIOError, InterruptedError):
-            return None
-        except OSError as error:
-            if error.errno in (errno.ENETDOWN, errno.ECONNREFUSED, errno.ENETUNREACH):
-                return None
-            raise
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
-                seconds, nanoseconds = _TIMESPEC.unpack(data)
-                return payload, source, seconds * 1_000_000 + nanoseconds // 1000
-        return payload, source, time.time_ns() // 1000
+    def _take(self) -> list[tuple[Any, Any]]:
+        """Slots and payloads of what has come, at most :data:`BATCH_MAX`."""
+        count: int = lib.intake_receive(self._intake, self._socket.fileno())
+        if count < 0:
+            raise OSError(-count, os.strerror(-count))
+        return self._slots[:count]
 
 
 class PacketLink(_Socket):
@@ -165,11 +159,7 @@ class PacketLink(_Socket):
 
     def receive(self) -> list[Received]:
         """What has come, at most :data:`BATCH_MAX` frames."""
-        batch: list[Received] = []
-        while len(batch) < BATCH_MAX and (item := self._read()) is not None:
-            payload, _source, t_us = item
-            batch.append(Received(payload, payload[6:12].hex("-"), t_us))
-        return batch
+        return [Received(payload[: slot.length], "", slot.t_us) for slot, payload in self._take()]
 
     def drops(self) -> int:
         """Frames the kernel dropped for want of room since the last call."""
@@ -213,15 +203,11 @@ class UdpLink(_Socket):
 
     def receive(self) -> list[Received]:
         """What has come, at most :data:`BATCH_MAX` datagrams."""
-        batch: list[Received] = []
-        while len(batch) < BATCH_MAX and (item := self._read()) is not None:
-            payload, source, t_us = item
-            batch.append(Received(payload, _text(source), t_us))
-        return batch
+        return [Received(payload[: slot.length], _text(slot), slot.t_us) for slot, payload in self._take()]
 
 
-def _text(source: object) -> str:
-    return f"{source[0]}:{source[1]}" if isinstance(source, tuple) else ""
+def _text(slot: Any) -> str:
+    return f"{socket.inet_ntoa(slot.address.to_bytes(4, 'big'))}:{slot.port}"
 
 
 def _program(destinations: list[bytes], ethertype: int) -> bytes:

@@ -29,6 +29,7 @@ from agent.goose.codec import CLOCK_NOT_SYNCHRONISED
 from agent.goose.dataset import DataSet
 from agent.goose.frame import Envelope, of_frames
 from agent.goose.layout import Head, Layout
+from agent.goose.sealer import Sealer
 from agent.goose.session import DEFAULT, SessionEnvelope, SessionProfile
 from agent.goose.stream import Stream
 from agent.security.frames import TRAILING, Key, Profile
@@ -103,13 +104,11 @@ class Publisher(Generic[T]):
         """Frames made."""
         self._data_set = data_set
         self._layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
-        self._envelope: Envelope | SessionEnvelope
+        envelope: Envelope | SessionEnvelope
         if stream.routed:
-            self._envelope = SessionEnvelope(
-                stream.appid, simulation=simulation, key=key, profile=session_profile, ivs=ivs
-            )
+            envelope = SessionEnvelope(stream.appid, simulation=simulation, key=key, profile=session_profile, ivs=ivs)
         else:
-            self._envelope = Envelope(
+            envelope = Envelope(
                 stream.destination,
                 source,
                 stream.appid,
@@ -119,6 +118,7 @@ class Publisher(Generic[T]):
                 profile=profile,
                 ivs=ivs,
             )
+        self._sealer = Sealer(envelope, self._layout)
         self._intervals = tuple(ms * 1000 for ms in intervals_ms or curve(stream.min_ms, stream.max_ms))
         self._ttl_ms = max(1, self._intervals[-1] * 5 // 2000)
         self._simulation = simulation
@@ -154,7 +154,7 @@ class Publisher(Generic[T]):
 
     def rekey(self, key: Key | KeyGroup | None) -> None:
         """Other keys from the next frame on; CodecError if they do not fit the stream."""
-        self._envelope.rekey(key)
+        self._sealer.rekey(key)
 
     def publish(self, message: T, now: int) -> bytes:
         """A new state: the payload to send now (an Ethernet frame, or a datagram where the stream is routed)."""
@@ -207,4 +207,4 @@ class Publisher(Generic[T]):
             self._nds_com,
         )
         self.sent += 1
-        return self._envelope.seal(self._layout.encode(head, self._values), now)
+        return self._sealer.seal(self._layout.pack(head, self._values), now)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.goose.codec import CodecError, element
-from agent.goose.signing import Signer
+from agent.goose.signing import Pattern, Signer
 from agent.security.frames import IV_SIZE, FrameError, Key
 from agent.security.iv import Ivs
 from agent.security.ring import KeyGroup
@@ -36,6 +36,8 @@ _V1 = struct.Struct(">BBBBBBIIHIHBBII")
 _V2 = struct.Struct(">BBBBBBIIHIHIBI")
 _V2_IV = struct.Struct(f">BBBBBBIIHIHIB{IV_SIZE}sI")
 _ELEMENT = struct.Struct(">BBHH")
+NUMBER_AT = 10
+"""Where the SPDU number is."""
 _BARE = (8, 10, 16, 32, IV_SIZE + 8, IV_SIZE + 16)
 """Octets after 0x85 where there is no length."""
 _SIGNATURES_WITH_IV = (4, 5)
@@ -203,29 +205,41 @@ class SessionEnvelope:
             raise CodecError(f"APPID {appid:#x} is no 16-bit number", "unencodable")
         self._appid, self._tag, self._simulation, self._profile = appid, tag, simulation, profile
         self.number = number
-        self._signer = Signer(key, ivs)
+        self.signer = Signer(key, ivs)
         self._take()
 
     def rekey(self, key: Key | KeyGroup | None) -> None:
         """Other keys from the next datagram on."""
-        self._signer.exchange(key)
+        self.signer.exchange(key)
         self._take()
 
     def _take(self) -> None:
-        key = self._key = self._signer.key
+        key = self._key = self.signer.key
         self._iv = key is not None and key.algorithm.iv_size != 0
         self._id = 0 if key is None else key.identifier
-        self._times = (0, 0) if key is None else (key.time_of_current_s, self._signer.time_to_next_min)
+        self._times = (0, 0) if key is None else (key.time_of_current_s, self.signer.time_to_next_min)
 
-    def seal(self, apdu: bytes, now: int = 0) -> bytes:
-        """The next datagram. ``now`` (µs UTC) chooses the key."""
-        signer = self._signer
+    def turn(self, now: int) -> None:
+        """To the key that holds at ``now``."""
+        signer = self.signer
         if not signer.since_us <= now < signer.until_us:
             signer.turn(now)
             self._take()
+
+    def pattern(self, apdu: bytes, now: int) -> Pattern:
+        """A sealed datagram, not sent, for others with an APDU of this length and the same key, which needs no IV."""
+        number = self.number
+        octets = self.seal(apdu, now)
+        self.number = number
+        header = _V1 if self._profile.version == 1 else _V2
+        return Pattern(octets, header.size + _ELEMENT.size, 0, NUMBER_AT)
+
+    def seal(self, apdu: bytes, now: int = 0) -> bytes:
+        """The next datagram. ``now`` (µs UTC) chooses the key."""
+        self.turn(now)
         if len(apdu) > DATAGRAM_MAX - 100:
             raise CodecError("APDU too long for a datagram", "oversized")
-        iv = signer.iv() if self._iv else b""
+        iv = self.signer.iv() if self._iv else b""
         self.number = self.number + 1 & 0xFFFFFFFF
         key, profile = self._key, self._profile
         inner = _ELEMENT.pack(self._tag, self._simulation, self._appid, len(apdu) + profile.apdu_length_extra) + apdu

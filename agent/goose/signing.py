@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from agent.security.frames import Key
 from agent.security.iv import Ivs, passing
 from agent.security.ring import EVER, KeyGroup
+
+
+class Pattern(NamedTuple):
+    """A sealed frame or datagram, and where in it lies what is not the same in the next. The MAC ends it."""
+
+    octets: bytes
+    apdu: int
+    domain: int
+    """The MAC's domain goes from here to the end of the APDU."""
+    number: int
+    """SPDU number, 4 octets; 0: none."""
 
 
 class Signer:

@@ -184,7 +184,10 @@ class Subscriber(Generic[T]):
         self.data_set = data_set
         self.layout = Layout(stream.gocb_ref, stream.dat_set, stream.go_id, data_set.b_types)
         """How its PDUs lie on the wire, where numbers have the fixed width."""
-        self._keys = KeyGroup(keys) if isinstance(keys, tuple) else keys
+        self.keys = KeyGroup(keys) if isinstance(keys, tuple) else keys
+        """That verify; None: anything goes."""
+        self.plain = profile is TRAILING or stream.routed
+        """Framed as the compiled code knows it."""
         self._ivs: dict[bytes, bytes] = {}
         """MAC by KeyID and IV, of the last authentic frames that had one."""
         self._policy = policy or Policy()
@@ -199,7 +202,7 @@ class Subscriber(Generic[T]):
 
     def rekey(self, keys: KeyGroup) -> None:
         """Other keys from the next frame on."""
-        self._keys = keys
+        self.keys = keys
 
     @property
     def mark(self) -> Mark | None:
@@ -232,24 +235,38 @@ class Subscriber(Generic[T]):
     def receive(self, payload: bytes, now: int) -> Accepted[T] | Dropped:
         """One Ethernet frame (or datagram, where the stream is routed). Never raises."""
         try:
-            return self._receive(payload, now)
-        except _Refused as refused:
-            reason = refused.reason
-        except (CodecError, FrameError) as error:
-            reason = _DROPS.get(error.cause, Drop.MALFORMED)
+            apdu, simulated = self._routed(payload, now) if self.stream.routed else self._layer2(payload, now)
+            head, values = self._decode(apdu)
+            return self._judge(head, values, simulated, now)
+        except (_Refused, CodecError, FrameError) as refused:
+            return self._dropped(refused)
+
+    def opened(self, payload: bytes, at: int, simulated: bool, key: int, now: int) -> Accepted[T] | Dropped:
+        """One that :class:`agent.goose.opener.Opener` has found to be ours, of our layout from ``at`` on, and authentic
+        by this key of :attr:`keys`. As :meth:`receive`, from there on."""
+        try:
+            assert self.keys is not None
+            self.keys.find(key, now if self.time_good else 0)
+            head, values = self.layout.unpack(payload, at)
+            return self._judge(head, values, simulated, now)
+        except (_Refused, CodecError, FrameError) as refused:
+            return self._dropped(refused)
+
+    def _dropped(self, refused: _Refused | CodecError | FrameError) -> Dropped:
+        reason = refused.reason if isinstance(refused, _Refused) else _DROPS.get(refused.cause, Drop.MALFORMED)
         self.counters[reason.value] += 1
         return Dropped(reason)
 
-    def _receive(self, payload: bytes, now: int) -> Accepted[T]:
-        apdu, simulated = self._routed(payload, now) if self.stream.routed else self._layer2(payload, now)
-        head, values = self._decode(apdu)
+    def _judge(self, head: Head, values: tuple[Raw, ...], simulated: bool, now: int) -> Accepted[T]:
         if head.conf_rev != self.stream.conf_rev:
             raise _Refused(Drop.CONF_REV)
         if head.nds_com:
             raise _Refused(Drop.NEEDS_COMMISSIONING)
         if head.ttl_ms == 0:
             raise _Refused(Drop.NO_TIME_TO_LIVE)
-        sequence = self._mode(simulated or head.simulation)
+        sequence = self._real
+        if simulated or head.simulation or self.simulation or self._simulated.known:
+            sequence = self._mode(simulated or head.simulation)
         new = self._order(sequence, head, now)
         message = self._message
         if new or message is None:
@@ -273,9 +290,9 @@ class Subscriber(Generic[T]):
         view = frame.parse(payload, profile=self._profile)
         if view.appid != self.stream.appid or view.destination != self._address:
             raise _Refused(Drop.FOREIGN)
-        if self._keys is not None:
+        if self.keys is not None:
             extension = parse_extension(view.extension, self._profile)
-            key = self._keys.find(extension.key, now if self.time_good else 0)
+            key = self.keys.find(extension.key, now if self.time_good else 0)
             if not key.verifies(view.domain, extension.mac, extension.iv):
                 raise _Refused(Drop.BAD_MAC)
             if extension.iv:
@@ -283,7 +300,7 @@ class Subscriber(Generic[T]):
         return view.apdu, view.simulation
 
     def _routed(self, payload: bytes, now: int) -> tuple[bytes, bool]:
-        keys = self._keys
+        keys = self.keys
         if keys is None:
             view = session.parse(payload)
             if view.appid != self.stream.appid:
@@ -349,14 +366,15 @@ class Subscriber(Generic[T]):
         ahead = (head.st_num - mark.st) % _MODULUS
         if ahead == 0 and head.t_us == mark.t:
             return self._repetition(mark, head, now)
+        if 0 < ahead < _HALF and head.t_us >= mark.floor:
+            self._fresh(head, now)
+            return True
         from_future = self.time_good and mark.floor - now > self._policy.future_us
         later = from_future or self._sent(head) > mark.floor
-        restart = later and (self._keys is not None or not mark.alive)
+        restart = later and (self.keys is not None or not mark.alive)
         if ahead == 0:
             if not (restart and (head.sq_num <= 1 or not mark.alive)):
                 raise _Refused(Drop.T_CHANGED if later else Drop.REPLAYED)
-            self._fresh(head, now)
-        elif ahead < _HALF and head.t_us >= mark.floor:
             self._fresh(head, now)
         elif not (restart and self._fresh(head, now)):
             raise _Refused(Drop.REPLAYED)

@@ -21,12 +21,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agent.keyserver.payloads import FOREVER, KEYS_MAX, Keys, Refused, Tek
+from agent.keyserver.payloads import FOREVER, KEYS_MAX, REMAINING_MAX, Keys, Refused, Tek
 from agent.security.frames import Algorithm
 
 SECOND_US = 1_000_000
 FIRST_PATIENCE_US = 5 * SECOND_US
-IDENTIFIER_MAX = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,8 @@ class Chain:
 
 
 class Authority:
-    """See the module. What is made is told only after the owner has written :attr:`chains` to disk."""
+    """See the module. What is made or taken over is told only after :meth:`announce`: the owner writes :attr:`chains`
+    to disk before."""
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Authority:
             raise ValueError("a key server is number 1 or 2")
         self.policies = {policy.name: policy for policy in policies}
         self.chains = {name: Chain([]) for name in self.policies}
+        self._announced = {name: Chain([]) for name in self.policies}
         self._number = number
         self._random = random
         self._peer = peer
@@ -95,9 +96,8 @@ class Authority:
             return bool(self._peer_heard_us) or now - self._started_us >= FIRST_PATIENCE_US
         return now - max(self._peer_heard_us, self._started_us) >= self._takeover_us
 
-    def advance(self, now: int) -> list[str]:
-        """Make what is due, forget what is over; the groups that have changed."""
-        changed = []
+    def advance(self, now: int) -> None:
+        """Make what is due, forget what is over."""
         for name, chain in self.chains.items():
             policy = self.policies[name]
             kept = [key for key in chain.keys if now < key.until_us + policy.kept_s * SECOND_US]
@@ -109,8 +109,14 @@ class Authority:
             if made or len(kept) != len(chain.keys):
                 chain.keys = kept
                 chain.sequence += 1
-                changed.append(name)
-        return changed
+
+    def unannounced(self) -> list[str]:
+        """The groups that have changed since."""
+        return [name for name, chain in self.chains.items() if chain.sequence != self._announced[name].sequence]
+
+    def announce(self) -> None:
+        """All that there is now is on disk: from here on it is told."""
+        self._announced = {name: Chain(list(chain.keys), chain.sequence) for name, chain in self.chains.items()}
 
     def _make(self, policy: GroupPolicy, begins: int) -> Made:
         size = 32 if 32 in policy.algorithm.secrets else 16
@@ -123,7 +129,7 @@ class Authority:
         used = {key.identifier for chain in self.chains.values() for key in chain.keys}
         while True:
             number = int.from_bytes(self._random(4), "big") & ~1 | (self._number == 1)
-            if 0 < number <= IDENTIFIER_MAX and number not in used:
+            if number and number not in used:
                 return number
 
     # --- the other server --------------------------------------------------------------------------------------------
@@ -141,7 +147,7 @@ class Authority:
         known = {key.identifier for key in chain.keys}
         new = [
             Made(key.identifier, key.algorithm, key.secret, now + key.delay_s * SECOND_US,
-                 now + min(key.remaining_s, FOREVER) * SECOND_US)
+                 now + (key.remaining_s if key.remaining_s != FOREVER else REMAINING_MAX) * SECOND_US)
             for key in told.keys if key.identifier not in known
         ]  # fmt: skip
         if not new:
@@ -153,16 +159,16 @@ class Authority:
     # --- members -----------------------------------------------------------------------------------------------------
 
     def answer(self, member: str, group: str, now: int) -> Keys | Refused:
-        """What a member may have of a group; the other server may have all."""
+        """What a member may have of a group, of what was announced; the other server may have all."""
         policy = self.policies.get(group)
         if policy is None or (member not in policy.members and (not member or member != self._peer)):
             # The same words for both: who is not a member learns nothing about what groups there are.
             return Refused(group, f"{member or 'nobody'} is no member of such a group")
-        chain = self.chains[group]
+        chain = self._announced[group]
         return Keys(group, chain.sequence, tuple(_told(key, now) for key in chain.keys))
 
 
 def _told(key: Made, now: int) -> Tek:
     delay = max(0, -((now - key.from_us) // SECOND_US))
-    remaining = min(max(0, (key.until_us - now) // SECOND_US), FOREVER - 1)
+    remaining = min(max(1, (key.until_us - now) // SECOND_US), REMAINING_MAX)
     return Tek(key.identifier, key.algorithm, key.secret, delay, remaining)

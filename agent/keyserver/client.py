@@ -74,8 +74,9 @@ class KeyClient:
         os.eventfd_write(self._stop, 1)
         if self._thread.ident is not None:
             self._thread.join(CONNECT_S + 1.0)
-        os.close(self._bell)
-        os.close(self._stop)
+        if not self._thread.is_alive():  # one that still resolves a name would ring at somebody else's descriptor
+            os.close(self._bell)
+            os.close(self._stop)
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
@@ -150,6 +151,8 @@ def _exactly(link: ssl.SSLSocket, size: int) -> bytes:
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     if isinstance(error, OSError):

@@ -15,12 +15,13 @@ REFUSED         server  ID, N (text)                                 notificatio
 
 * ID: ``ID_OID 1 | 0 3 | OID length 1 | OID | length 2 | name of the group``
 * SA TEK: ``GDOI_PROTO_IEC_61850 1 | OID length 1 | OID | length 2 | name | SPI 4 | auth alg 2 | enc alg 2 |
-  remaining lifetime 4 (s, all ones: no end) | SA_ATD: 80 01 … activation delay (s)``
+  remaining lifetime 4 (s, 0: no end) | SA_ATD: 00 01, 00 04, activation delay 4 (s)``
 * KD: ``number 2 | 0 2 | TEK 1 | 0 1 | length 2 | SPI size 1 | SPI 4 | attribute: type 2, length 2, secret``
 * SEQ: ``sequence number 4``; N: ``text``
 
-Our groups have names, not the address of a stream: the OID is one made from a UUID (2.25.…), which nobody assigns.
-Two algorithms (HMAC-SHA256-80, AES-GMAC-64) have no number in RFC 8052; they use numbers of its private range.
+Our groups have names, not the address of a stream: the OID (whole, as DER) is one made from a UUID (2.25.…), which
+nobody assigns. HMAC-SHA256-80 and AES-GMAC-64 have no number in RFC 8052; they use numbers of its private range.
+Behind an AES key stand four octets of salt, as RFC 8052 has them: zeros, for our IVs are whole and need none.
 Times are relative, as in GDOI: both clocks need not agree, and a second's error is covered by the keys' grace.
 """
 
@@ -36,7 +37,11 @@ from agent.security.frames import Algorithm
 FRAME_MAX = 1 << 16
 NAME_MAX = 64
 KEYS_MAX = 64
-FOREVER = 0xFFFFFFFF
+TEXT_MAX = 200
+FOREVER = 0
+"""Remaining life time of a key without an end."""
+REMAINING_MAX = 0xFFFFFFFF
+SALT = 4
 _HEADER = struct.Struct(">BBH")
 _ID, _SA_TEK, _KD, _SEQ, _NOTIFY = 5, 16, 17, 18, 11
 _ID_OID = 13
@@ -46,25 +51,35 @@ _INTEGRITY_KEY, _ALGORITHM_KEY = 2, 1
 _ATD = 1
 _PRIVATE = 61_440
 _NONE = 1
-_NUMBERS = {
+_NUMBERS: dict[tuple[Algorithm, int], tuple[int, int]] = {
+    (Algorithm.AES_GMAC_128, 16): (4, _NONE),
+    (Algorithm.AES_GMAC_128, 32): (5, _NONE),
+    (Algorithm.AES_GMAC_64, 16): (_PRIVATE + 1, _NONE),
+    (Algorithm.AES_GMAC_64, 32): (_PRIVATE + 2, _NONE),
+    (Algorithm.AES_128_GCM, 16): (_NONE, 4),
+    (Algorithm.AES_256_GCM, 32): (_NONE, 5),
+}
+"""Authentication and encryption by algorithm and octets of the secret: the numbers of AES tell the key's size …"""
+_HMAC_NUMBERS = {
     Algorithm.HMAC_SHA256_128: (2, _NONE),
     Algorithm.HMAC_SHA256_256: (3, _NONE),
-    Algorithm.AES_GMAC_128: (4, _NONE),
     Algorithm.HMAC_SHA256_80: (_PRIVATE, _NONE),
-    Algorithm.AES_GMAC_64: (_PRIVATE + 1, _NONE),
-    Algorithm.AES_128_GCM: (_NONE, 4),
-    Algorithm.AES_256_GCM: (_NONE, 5),
 }
-_ALGORITHMS = {numbers: algorithm for algorithm, numbers in _NUMBERS.items()}
+"""… and those of HMAC the octets that travel."""
+_ALGORITHMS: dict[tuple[int, int], tuple[Algorithm, range]] = {
+    **{numbers: (algorithm, range(size, size + 1)) for (algorithm, size), numbers in _NUMBERS.items()},
+    **{numbers: (algorithm, range(32, 65)) for algorithm, numbers in _HMAC_NUMBERS.items()},
+}
+"""Algorithm, and how many octets a secret of it has, by their numbers."""
 
 
 def _oid() -> bytes:
-    """DER content of 2.25.n, n made from the project's name."""
+    """DER of 2.25.n, n made from the project's name."""
     number, octets = uuid.uuid5(uuid.NAMESPACE_DNS, "groups.flisr.invalid").int, bytearray()
     while number or not octets:
         octets.insert(0, number & 0x7F | (0x80 if octets else 0))
         number >>= 7
-    return bytes((2 * 40 + 25, *octets))
+    return bytes((6, 1 + len(octets), 2 * 40 + 25, *octets))
 
 
 OID = _oid()
@@ -110,7 +125,7 @@ class Keys(NamedTuple):
 
     group: str
     sequence: int
-    """Grows with every change of the group; a member forgets what is older than what it has."""
+    """Of this server: grows with every change of the group. (GDOI tells replays by it; TLS has none.)"""
     keys: tuple[Tek, ...]
 
 
@@ -133,7 +148,7 @@ def encode(message: Message) -> bytes:
         case Pull(group):
             kind, parts = FrameKind.PULL, [(_ID, _identification(group))]
         case Refused(group, why):
-            text = why.encode()[:200]
+            text = why[:TEXT_MAX].encode()
             kind, parts = FrameKind.REFUSED, [(_ID, _identification(group)), (_NOTIFY, text)]
         case Keys(group, sequence, keys):
             kind = FrameKind.KEYS
@@ -154,15 +169,17 @@ def _identification(group: str) -> bytes:
 
 
 def _sa_tek(group: str, key: Tek) -> bytes:
-    name, (authentication, encryption) = group.encode(), _NUMBERS[key.algorithm]
+    name = group.encode()
+    numbers = _HMAC_NUMBERS.get(key.algorithm) or _NUMBERS[key.algorithm, len(key.secret)]
     head = struct.pack(">BB", _PROTO_IEC_61850, len(OID)) + OID + struct.pack(">H", len(name)) + name
-    policy = struct.pack(">IHHI", key.identifier, authentication, encryption, key.remaining_s)
+    policy = struct.pack(">IHHI", key.identifier, *numbers, key.remaining_s)
     return head + policy + struct.pack(">HHI", _ATD, 4, key.delay_s)
 
 
 def _kd(key: Tek) -> bytes:
     kind = _ALGORITHM_KEY if key.algorithm.encrypts else _INTEGRITY_KEY
-    attribute = struct.pack(">HH", kind, len(key.secret)) + key.secret
+    secret = key.secret + bytes(SALT if key.algorithm.iv_size else 0)
+    attribute = struct.pack(">HH", kind, len(secret)) + secret
     packet = struct.pack(">BI", 4, key.identifier) + attribute
     return struct.pack(">H2xBBH", 1, _TEK, 0, 4 + len(packet)) + packet
 
@@ -202,13 +219,15 @@ def decode(octets: bytes) -> Message:
         return Pull(_group(_Reader(bodies[0])))
     if kind == FrameKind.REFUSED:
         bodies = _payloads(octets[1:], (_ID, _NOTIFY))
-        return Refused(_group(_Reader(bodies[0])), _text(bodies[1][:200], "a text"))
+        return Refused(_group(_Reader(bodies[0])), bodies[1].decode(errors="replace")[:TEXT_MAX])
     if kind == FrameKind.KEYS:
         bodies = _payloads(octets[1:], (_SEQ, _ID), (_SA_TEK, _KD))
         if len(bodies[0]) != 4:
             raise PayloadError("a sequence number has four octets")
         group = _group(_Reader(bodies[1]))
         keys = tuple(_key(group, policy, packet) for policy, packet in zip(bodies[2::2], bodies[3::2], strict=True))
+        if len({key.identifier for key in keys}) != len(keys):
+            raise PayloadError("two keys with one number")
         return Keys(group, int.from_bytes(bodies[0], "big"), keys)
     raise PayloadError(f"frame kind {kind}", "unknown")
 
@@ -263,9 +282,10 @@ def _key(group: str, policy: bytes, packet: bytes) -> Tek:
     if _group(reader, tek=True) != group:
         raise PayloadError("a key of another group")
     identifier, authentication, encryption, remaining = struct.unpack(">IHHI", reader.take(12))
-    algorithm = _ALGORITHMS.get((authentication, encryption))
-    if algorithm is None:
+    known = _ALGORITHMS.get((authentication, encryption))
+    if known is None:
         raise PayloadError(f"algorithms {authentication} and {encryption}", "unknown")
+    algorithm, sizes = known
     if reader.take(4) != struct.pack(">HH", _ATD, 4):
         raise PayloadError("an attribute that we do not know", "unknown")
     delay = reader.number(4)
@@ -273,7 +293,7 @@ def _key(group: str, policy: bytes, packet: bytes) -> Tek:
     if identifier == 0:
         raise PayloadError("a key without a number")
     secret = _secret(packet, identifier, algorithm)
-    if len(secret) not in algorithm.secrets:
+    if len(secret) not in sizes:
         raise PayloadError(f"a secret of {len(secret)} octets for {algorithm.text}")
     return Tek(identifier, algorithm, secret, delay, remaining)
 
@@ -288,6 +308,8 @@ def _secret(packet: bytes, identifier: int, algorithm: Algorithm) -> bytes:
         raise PayloadError("policy and key have different numbers")
     if reader.number(2) != (_ALGORITHM_KEY if algorithm.encrypts else _INTEGRITY_KEY):
         raise PayloadError("a secret of another kind", "unknown")
-    secret = reader.take(reader.number(2))
+    size = reader.number(2) - (SALT if algorithm.iv_size else 0)
+    secret = reader.take(max(0, size))
+    reader.take(SALT if algorithm.iv_size else 0)
     reader.end()
     return secret

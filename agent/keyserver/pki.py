@@ -15,16 +15,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 AUTHORITY = "ca"
 YEARS = timedelta(days=3652)
 DAY = timedelta(days=1)
+DEVICE = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+SERVER = (*DEVICE, ExtendedKeyUsageOID.SERVER_AUTH)
+"""A server is a client of the other one."""
 
 
 class PkiError(ValueError):
     """It cannot be made; the text says why."""
 
 
-def enrol(folder: Path, names: Iterable[str], days: int = 825) -> list[Path]:
+def enrol(folder: Path, devices: Iterable[str], servers: Iterable[str] = (), days: int = 825) -> list[Path]:
     """Certificates for these common names, NAME.pem and NAME.key in the folder, and the authority ca.pem with ca.key,
-    which is made if it is not there. Nothing is overwritten: PkiError, before anything is written."""
-    names = list(dict.fromkeys(names))
+    which is made if it is not there. That of a device cannot pass for a server's. Nothing is overwritten: PkiError,
+    before anything is written."""
+    servers = frozenset(servers)
+    names = list(dict.fromkeys((*sorted(servers), *devices)))
     for name in names:
         if not name or len(name) > 64 or "/" in name or name.startswith(".") or name == AUTHORITY:
             raise PkiError(f"{name!r} is no name for a device")
@@ -40,10 +45,7 @@ def enrol(folder: Path, names: Iterable[str], days: int = 825) -> list[Path]:
             _begun(name, key.public_key(), authority.subject, timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]),
-                critical=False,
-            )
+            .add_extension(x509.ExtendedKeyUsage(SERVER if name in servers else DEVICE), critical=True)
             .sign(signing, hashes.SHA256())
         )
         made.append(_write(folder, name, certificate, key))

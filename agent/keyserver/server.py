@@ -1,7 +1,8 @@
 """``flisr keys serve``: members pull their group's keys and are told of every change, over TLS with certificates.
 
 One event loop around :class:`agent.keyserver.authority.Authority`: what changes is on disk before anybody hears of it.
-The other server, if there is one, is followed as a member would, for all groups.
+The other server, if there is one, is followed as a member would, for all groups; members wait until it was asked once,
+so that nobody gets the keys of yesterday from a server that comes back.
 """
 
 from __future__ import annotations
@@ -9,24 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from agent.keyserver import payloads, store
 from agent.keyserver.authority import Authority
 from agent.keyserver.payloads import Keys, Message, PayloadError, Pull, Refused
 from agent.keyserver.policy import ServerConfig
-from agent.keyserver.tls import common_name, context
+from agent.keyserver.tls import context, name_of
 
 FIRST_FRAME_S = 10.0
-"""Who has connected has so long to ask …"""
+"""Who has connected has so long to show a certificate, so long to ask …"""
 SENT_S = 5.0
 """… and so long to take an answer."""
+IDLE_S = 900.0
+"""A member asks again every five minutes: one that was silent for three times that is gone."""
 CONNECTIONS_MAX = 1024
+SESSIONS_MAX = 4
+"""Of one member; the oldest makes room."""
 TICK_S = 0.5
 RETRY_S = 2.0
 
@@ -70,59 +76,75 @@ class KeyServer:
         self.ready = asyncio.Event()
         self._config = config
         self._say = say
-        self._sessions: set[Session] = set()
-        self._talks: set[asyncio.Task[None]] = set()
+        self._sessions: list[Session] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._authority = Authority(
             config.groups, config.number, secrets.token_bytes, now_us(),
             peer=config.peer_name, takeover_s=config.takeover_s,
         )  # fmt: skip
         store.load(config.store, self._authority)
+        self._disk_refuses = False
+        self._settled = asyncio.Event()
+        """The other server was asked, or there is none."""
+        self._peer_answers = 0
         self._listening = context(config.identity, server=True)
 
     async def run(self) -> None:
         """Until cancelled."""
         host, port = self._config.listen
-        server = await asyncio.start_server(
-            self._session, host, port, ssl=self._listening, ssl_handshake_timeout=FIRST_FRAME_S
-        )
-        self.address = server.sockets[0].getsockname()[:2]
-        self._say(f"listening on {self.address[0]}:{self.address[1]}")
-        self.ready.set()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep())
-                if self._config.peer is not None:
-                    tasks.create_task(self._follow(*self._config.peer))
-        finally:
-            server.close()
-            for task in list(self._talks):
-                task.cancel()
-            await asyncio.gather(*self._talks, return_exceptions=True)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family, backlog=128) as listener:
+            listener.setblocking(False)
+            self.address = listener.getsockname()[:2]
+            self._say(f"listening on {self.address[0]}:{self.address[1]}")
+            self.ready.set()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._keep())
+                    tasks.create_task(self._accept(listener))
+                    if self._config.peer is None:
+                        self._settled.set()
+                    else:
+                        tasks.create_task(self._follow(*self._config.peer))
+            finally:
+                for task in list(self._tasks):
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Beside the rest, until it ends or the server does."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
         while True:
-            changed = self._authority.advance(now_us())
-            if changed:
-                await self._publish(changed)
+            self._authority.advance(now_us())
+            self._publish()
             await asyncio.sleep(TICK_S)
 
-    async def _publish(self, groups: list[str]) -> None:
-        """On disk first. A disk that refuses keeps the new keys from being told: the former ones go on."""
-        while True:
-            try:
-                store.save(Path(self._config.store), self._authority)
-                break
-            except OSError as error:
+    def _publish(self) -> None:
+        """What has changed, on disk first. While the disk refuses nothing new is told: the former keys go on."""
+        groups = self._authority.unannounced()
+        if not groups:
+            return
+        try:
+            store.save(self._config.store, self._authority)
+        except OSError as error:
+            if not self._disk_refuses:
                 self._say(f"ALARM {self._config.store}: {error.strerror}: new keys are not handed out")
-                await asyncio.sleep(RETRY_S)
+            self._disk_refuses = True
+            return
+        self._disk_refuses = False
+        self._authority.announce()
         for name in groups:
             self._say(f"group {name}: keys {', '.join(str(k.identifier) for k in self._authority.chains[name].keys)}")
-        pushes = [
-            self._tell(session, name) for session in list(self._sessions) for name in groups if name in session.groups
-        ]
-        await asyncio.gather(*pushes)
+        for session in self._sessions:
+            for name in groups:
+                if name in session.groups:
+                    self._begin(self._tell(session, name))
 
     async def _tell(self, session: Session, group: str) -> None:
         try:
@@ -135,47 +157,69 @@ class KeyServer:
 
     # --- members -----------------------------------------------------------------------------------------------------
 
-    async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._talks.add(task)
-        try:
-            await self._attend(reader, writer)
-        except asyncio.CancelledError:  # the server ends; the library would take this for an error of ours
-            pass
-        finally:
-            self._talks.discard(task)
-            writer.close()
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                plain, where = await loop.sock_accept(listener)
+            except OSError as error:  # of descriptors, mostly: those that wait will be there in a second
+                self._say(f"ALARM cannot accept connections: {error.strerror}")
+                await asyncio.sleep(1.0)
+                continue
+            if len(self._tasks) >= CONNECTIONS_MAX:
+                self.counters["too many"] += 1
+                plain.close()
+                continue
+            self._begin(self._attend(plain, f"{where[0]}:{where[1]}"))
 
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        name = common_name(writer.get_extra_info("peercert"))
-        where = writer.get_extra_info("peername")
-        session = Session(name, writer)
-        if len(self._sessions) >= CONNECTIONS_MAX:
-            self.counters["too many"] += 1
+    async def _attend(self, plain: socket.socket, where: str) -> None:
+        """One connection, from its handshake to its end."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, plain, ssl=self._listening, ssl_handshake_timeout=FIRST_FRAME_S
+            )
+        except OSError as error:
+            self.counters["handshake"] += 1
+            self._say(f"{where} refused: {_why(error)}")
             return
-        self._sessions.add(session)
-        self._say(f"{name} connected from {where[0]}:{where[1]}")
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        session = Session(name_of(writer.get_extra_info("peercert")), writer)
+        self._admit(session)
+        self._say(f"{session.name} connected from {where}")
         try:
             await self._converse(session, reader)
         except PayloadError as error:
             self.counters[error.cause] += 1
-            self._say(f"{name}: refused, {error}")
+            self._say(f"{session.name}: refused, {error}")
         except TimeoutError:
             self.counters["silent"] += 1
-            self._say(f"{name}: asked for nothing")
+            self._say(f"{session.name}: silent")
         except (OSError, EOFError):
             pass
         finally:
-            self._sessions.discard(session)
-            self._say(f"{name} has gone")
+            self._sessions.remove(session)
+            writer.close()
+            self._say(f"{session.name} has gone")
+
+    def _admit(self, session: Session) -> None:
+        """A member that has lost its connections without a word must not be kept out by them."""
+        same = [other for other in self._sessions if other.name == session.name]
+        if len(same) >= SESSIONS_MAX:
+            self.counters["displaced"] += 1
+            same[0].writer.transport.abort()
+        self._sessions.append(session)
 
     async def _converse(self, session: Session, reader: asyncio.StreamReader) -> None:
         while True:
-            async with asyncio.timeout(None if session.groups else FIRST_FRAME_S):
+            async with asyncio.timeout(IDLE_S if session.groups else FIRST_FRAME_S):
                 message = await receive(reader)
             if not isinstance(message, Pull):
                 raise PayloadError(f"a {type(message).__name__} from a member", "unknown")
+            if session.name != self._config.peer_name:
+                await self._settled.wait()
             answer = self._authority.answer(session.name, message.group, now_us())
             if isinstance(answer, Refused):
                 self.counters["refused"] += 1
@@ -190,31 +234,64 @@ class KeyServer:
     async def _follow(self, host: str, port: int) -> None:
         """As long as it answers, its keys are ours as well."""
         known = context(self._config.identity, server=False)
+        said = ""
         while True:
-            with contextlib.suppress(OSError, EOFError, TimeoutError, PayloadError, ssl.SSLError):
+            why = "has gone"
+            try:
                 async with asyncio.timeout(SENT_S):
                     reader, writer = await asyncio.open_connection(host, port, ssl=known)
                 try:
+                    said = ""
                     await self._listen_to_peer(reader, writer)
                 finally:
                     writer.close()
+            except (OSError, EOFError, PayloadError) as error:
+                why = _why(error)
+            if why != said:
+                self._say(f"the other server, {self._config.peer_name}: {why}")
+                said = why
+            self._settled.set()
             await asyncio.sleep(RETRY_S)
 
     async def _listen_to_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        name = common_name(writer.get_extra_info("peercert"))
+        name = name_of(writer.get_extra_info("peercert"))
         if name != self._config.peer_name:
-            self._say(f"ALARM the other server calls itself {name!r}, not {self._config.peer_name!r}")
-            return
-        again = max(1.0, self._config.takeover_s / 3)
-        while True:
-            for group in self._authority.policies:
-                await send(writer, Pull(group))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(again):
-                    while True:
-                        await self._told_by_peer(await receive(reader))
+            raise PayloadError(f"ALARM it calls itself {name!r}")
+        asking = asyncio.create_task(self._ask_peer(writer))
+        try:
+            while True:
+                async with asyncio.timeout(max(SENT_S, self._config.takeover_s)):
+                    message = await receive(reader)
+                self._told_by_peer(message)
+        finally:
+            asking.cancel()
 
-    async def _told_by_peer(self, message: Message) -> None:
+    async def _ask_peer(self, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # who listens will notice
+            while True:
+                for group in self._authority.policies:
+                    await send(writer, Pull(group))
+                await asyncio.sleep(max(1.0, self._config.takeover_s / 3))
+
+    def _told_by_peer(self, message: Message) -> None:
         self._authority.heard(now_us())
         if isinstance(message, Keys) and self._authority.merge(message, now_us()):
-            await self._publish([message.group])
+            self._publish()
+        elif isinstance(message, Refused):
+            self.counters["refused by peer"] += 1
+        self._peer_answers += 1
+        if self._peer_answers >= len(self._authority.policies):
+            self._settled.set()
+
+
+def _why(error: Exception) -> str:
+    """In few words; what OpenSSL says begins with its own name for the error."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if isinstance(error, TimeoutError):
+        return "too slow"
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    return str(error)

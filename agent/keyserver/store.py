@@ -42,6 +42,7 @@ def load(path: Path, authority: Authority) -> bool:
                 authority.chains[name] = Chain([_made(key) for key in group["keys"]], int(group["sequence"]))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise StoreError(f"{path}: damaged, or not a store of keys") from None  # the error's text may quote a secret
+    authority.announce()
     return True
 
 

@@ -20,7 +20,8 @@ class IdentityError(ValueError):
 
 
 def context(identity: Identity, server: bool) -> ssl.SSLContext:
-    """Both ends must show a certificate of the authority. Names are compared with the policy, not with host names."""
+    """Both ends must show a certificate of the authority, and one for their end: that of a member is for clients only
+    (extended key usage), so that none can pass for a server. Host names are not looked at."""
     for path in identity:
         if not path.is_file():
             raise IdentityError(f"{path}: no such file")
@@ -46,10 +47,10 @@ def _no_password() -> bytes:
     return b""
 
 
-def common_name(certificate: Any) -> str:
-    """The subject's, of what ``getpeercert`` gave; empty if there is none."""
+def name_of(certificate: Any) -> str:
+    """The subject's common name, of what ``getpeercert`` gave, or else its first DNS name; empty if there is none."""
     for part in (certificate or {}).get("subject", ()):
         for name, value in part:
             if name == "commonName":
                 return str(value)
-    return ""
+    return next((str(value) for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"), "")

@@ -62,20 +62,28 @@ def check(file: Path, as_json: bool) -> None:
     "--device",
     "devices",
     multiple=True,
-    required=True,
     metavar="NAME",
-    help="Common name of a certificate. Repeatable.",
+    help="Common name of a device's certificate. Repeatable.",
+)
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="NAME",
+    help="Common name of a key server's certificate: a device cannot pass for one. Repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def pki(folder: Path, devices: tuple[str, ...], as_json: bool) -> None:
-    """Make certificates for the laboratory in FOLDER: NAME.pem and NAME.key for each device, ca.pem if it is not there.
+def pki(folder: Path, devices: tuple[str, ...], servers: tuple[str, ...], as_json: bool) -> None:
+    """Make certificates for the laboratory in FOLDER: NAME.pem and NAME.key for each name, ca.pem if it is not there.
 
     Nothing is overwritten. The authority's key lies beside them: not for a real feeder.
     """
     from agent.keyserver.pki import PkiError, enrol
 
+    if not devices and not servers:
+        raise click.UsageError("name a --device or a --server")
     try:
-        made = enrol(folder, devices)
+        made = enrol(folder, devices, servers)
     except PkiError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:

@@ -47,6 +47,12 @@ def config_of(key: Key) -> KeyConfig:
     return KeyConfig(key.identifier, key.algorithm.text, key.secret, key.group, key.valid_from_us, key.valid_until_us)
 
 
+def end_of(*groups: Sequence[int | None]) -> int | None:
+    """When the first of these groups has no key any more, by the ends of its keys (µs UTC); None: never."""
+    ends = [max((end or 0 for end in group), default=0) for group in groups if None not in group]
+    return min(ends, default=None)
+
+
 def living(keys: Sequence[Key], grace_s: int, now_us: int) -> tuple[Key, ...]:
     """Those that may still be used, the oldest first: the receiver of samples knows no times."""
     found = [k for k in keys if k.valid_until_us is None or now_us < k.valid_until_us + grace_s * 1_000_000]

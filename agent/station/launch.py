@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.logic.messages import LockRecord
-from agent.station import plain
-from agent.station.keeper import HOLD_S, Served, ServerOptions
+from agent.station import keyset, plain
+from agent.station.keeper import KeySource
 from agent.station.lockfile import lock
+from agent.station.served import HOLD_S, Served, ServerOptions
 from agent.station.station import Station, StationSettings
 from agent.time.clock import PtpSettings, SourceKind, TimeSource
 from agent.time.profile import Profile
@@ -131,6 +132,12 @@ def key_source(options: Options) -> Path | Served:
     return served
 
 
+def keys_end(agent: dict[str, Any]) -> int | None:
+    """When the keys of a compiled configuration are over; None: never."""
+    groups = [agent["keys"], *([] if agent["sv"] is None else [agent["sv"]["keys"]])]
+    return keyset.end_of(*([key["until_us"] for key in group] for group in groups))
+
+
 def prepare_directory(path: Path) -> None:
     """Make the state directory; refuse one that others may look into."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -187,8 +194,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         time_source=time_source(options),
         mms_plain=options.mms_plain,
         document=document,
-        keys=source,
-        routed=options.udp,
+        keys=KeySource(source, options.udp, keys_end(agent)),
     )
     if options.udp:
         say("R-GOOSE and R-SV over UDP")

@@ -23,7 +23,7 @@ from agent.mms.model import IedState
 from agent.station import channel, local, plain, snapshot
 from agent.station.alarms import Alarms
 from agent.station.eventlog import EventLog
-from agent.station.keeper import Keeper, Served
+from agent.station.keeper import Keeper, KeySource
 from agent.station.memory import Memory
 from agent.station.orders import Orders
 from agent.station.recorder import SAMPLE_SIZE, Recorder
@@ -62,9 +62,8 @@ class StationSettings:
     document: Callable[[LockRecord | None, str, dict[str, int], bool], dict[str, Any]] = field(
         default=lambda _record, _unreadable, _numbers, _good: {}
     )
-    keys: Path | Served | None = None
+    keys: KeySource | None = None
     """Where the keys come from; None: those of the start document stay."""
-    routed: bool = False
 
 
 class Station:
@@ -84,7 +83,7 @@ class Station:
         self._supervisor = Supervisor(directory, settings.digest, self._document, settings.module)
         self._keeper: Keeper | None = None
         if settings.keys is not None:
-            self._keeper = Keeper(settings.keys, settings.routed, self._tell, self._log, self._alarms)
+            self._keeper = Keeper(settings.keys, self._tell, self._log, self._alarms)
         self._asked_to_reload = False
         self._selector = selectors.DefaultSelector()
         self._door = local.Door(directory, self._request)
@@ -215,6 +214,8 @@ class Station:
         self._on_bell()
         self._orders.expire()
         self._follow()
+        if self._keeper is not None:
+            self._keeper.tick()
         due = self._recorder.due_us
         if due is not None and now_us() >= due:
             self._tell({"t": "samples", "count": RECORD_SAMPLES})

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from agent.time import client, ptp
+from agent.time import ptp
 from agent.time.ptp import PtpSettings, PtpState
 from agent.time.quality import UNSPECIFIED, SmpSynch, TimeQuality, TimeState, time_quality
 
@@ -119,6 +119,8 @@ class PtpWatch:
 
     def check(self, realtime_us: int, monotonic_us: int) -> PtpState:
         """The state now, or that of the last asking."""
+        from agent.time import client  # sockets and messages, for those alone who follow PTP
+
         if self._state is not None and self._next_us is not None and monotonic_us < self._next_us:
             return self._state
         began = time.monotonic()

@@ -190,6 +190,9 @@ def test_a_pattern_that_cannot_be_is_refused(bench: Bench) -> None:
 
 def test_a_socket_closed_by_somebody_else_ends_the_thread_and_burns_nothing(bench: Bench) -> None:
     """As an interpreter does that ends without having closed the inbox: a real-time thread would take the core."""
+    bench.publish(QUIET)
+    assert bench.arrives(1), "the thread runs"
+    time.sleep(0.05)
     bench.wire.near.close()
     bench.wire.far.send(b"wakes it")
     time.sleep(0.1)

@@ -14,7 +14,7 @@ from agent.keyserver.authority import Authority, GroupPolicy
 from agent.keyserver.payloads import Keys, Refused
 from agent.security.frames import Algorithm
 from agent.security.ring import KeyGroup
-from agent.station.keeper import ring_of
+from agent.station.served import ring_of
 
 NOW = 1_800_000_000_000_000
 S = 1_000_000
@@ -36,6 +36,14 @@ def authority(number: int = 1, peer: str = "", started: int = NOW) -> Authority:
     return Authority([POLICY], number, counting(f"server {number}"), started, peer=peer, takeover_s=30)
 
 
+def turn(server: Authority, now: int) -> list[str]:
+    """What is due is made, and told; the groups of which there was something to tell."""
+    server.advance(now)
+    changed = server.unannounced()
+    server.announce()
+    return changed
+
+
 def told(server: Authority, now: int, member: str = "F1") -> Keys:
     answer = server.answer(member, "flisr", now)
     assert isinstance(answer, Keys)
@@ -49,8 +57,8 @@ def test_a_chain_of_keys_rolls_over_without_a_gap() -> None:
     signed = set()
     for second in range(0, 500, 5):
         now = NOW + second * S
-        changed = server.advance(now)
-        fresh = ring_of({"flisr": told(server, now)}, 0, now).schedule("flisr")
+        changed = turn(server, now)
+        fresh = ring_of(told(server, now), 0, now).schedule("flisr")
         rings.append(fresh if changed else rings[-1])
         late = rings[max(0, len(rings) - 4)]
         for signing in (rings[-1].signing(now), late.signing(now)):
@@ -63,27 +71,39 @@ def test_a_chain_of_keys_rolls_over_without_a_gap() -> None:
 
 def test_the_next_key_is_told_ahead_and_the_last_one_for_a_while() -> None:
     server = authority()
-    server.advance(NOW)
+    turn(server, NOW)
     assert [(key.delay_s, key.remaining_s) for key in told(server, NOW).keys] == [(0, 100)]
-    assert server.advance(NOW + 79 * S) == []
-    assert server.advance(NOW + 80 * S) == ["flisr"]
+    assert turn(server, NOW + 79 * S) == []
+    assert turn(server, NOW + 80 * S) == ["flisr"]
     assert [(key.delay_s, key.remaining_s) for key in told(server, NOW + 80 * S).keys] == [(0, 20), (20, 120)]
-    assert server.advance(NOW + 129 * S) == []
-    assert [key.remaining_s for key in told(server, NOW + 129 * S).keys] == [0, 71]
-    assert server.advance(NOW + 130 * S) == ["flisr"]
+    assert turn(server, NOW + 129 * S) == []
+    assert [key.remaining_s for key in told(server, NOW + 129 * S).keys] == [1, 71]
+    assert turn(server, NOW + 130 * S) == ["flisr"]
     assert len(told(server, NOW + 130 * S).keys) == 1
+
+
+def test_what_is_not_on_disk_is_not_told() -> None:
+    server = authority()
+    server.advance(NOW)
+    assert told(server, NOW).keys == ()
+    turn(server, NOW)
+    server.advance(NOW + 80 * S)
+    assert server.unannounced() == ["flisr"]
+    assert len(told(server, NOW + 80 * S).keys) == 1
+    server.announce()
+    assert len(told(server, NOW + 80 * S).keys) == 2
 
 
 def test_after_a_long_rest_there_is_a_key_at_once() -> None:
     server = authority()
-    server.advance(NOW)
-    server.advance(NOW + 10_000 * S)
+    turn(server, NOW)
+    turn(server, NOW + 10_000 * S)
     assert [(key.delay_s, key.remaining_s) for key in told(server, NOW + 10_000 * S).keys] == [(0, 100)]
 
 
 def test_only_members_get_keys_and_nobody_learns_what_groups_there_are() -> None:
     server = authority(peer="server2")
-    server.advance(NOW + 10 * S)
+    turn(server, NOW + 10 * S)
     for member, group in (("X", "flisr"), ("", "flisr"), ("F1", "other")):
         answer = server.answer(member, group, NOW)
         assert isinstance(answer, Refused)
@@ -93,40 +113,41 @@ def test_only_members_get_keys_and_nobody_learns_what_groups_there_are() -> None
 
 def test_the_second_server_takes_over_and_both_are_one_again() -> None:
     first, second = authority(1, "server2"), authority(2, "server1")
-    assert first.advance(NOW) == [], "the other one may have keys already"
-    assert second.advance(NOW + 20 * S) == []
-    assert first.advance(NOW + 5 * S) == ["flisr"]
+    assert turn(first, NOW) == [], "the other one may have keys already"
+    assert turn(second, NOW + 20 * S) == []
+    assert turn(first, NOW + 5 * S) == ["flisr"]
     assert second.merge(told(first, NOW + 6 * S, "server2"), NOW + 6 * S)
     assert not second.merge(told(first, NOW + 7 * S, "server2"), NOW + 7 * S), "nothing new"
+    assert turn(second, NOW + 7 * S) == ["flisr"], "its members hear of it"
     # The first one is gone; the second makes the next key, and continues the chain.
-    assert second.advance(NOW + 30 * S) == []
-    assert second.advance(NOW + 90 * S) == ["flisr"]
+    assert turn(second, NOW + 30 * S) == []
+    assert turn(second, NOW + 90 * S) == ["flisr"]
     both = told(second, NOW + 90 * S).keys
     assert [key.identifier % 2 for key in both] == [1, 0]
     assert abs(both[1].delay_s - both[0].remaining_s) <= 1
     # It comes back, without knowing of that.
     assert first.merge(told(second, NOW + 91 * S, "server1"), NOW + 91 * S)
-    assert first.advance(NOW + 92 * S) == []
+    assert turn(first, NOW + 92 * S) == ["flisr"]
     assert {k.identifier for k in told(first, NOW + 92 * S).keys} == {k.identifier for k in both}
 
 
 def test_a_member_goes_on_with_the_last_key_while_no_server_answers() -> None:
     server = authority()
-    server.advance(NOW)
-    ring = ring_of({"flisr": told(server, NOW)}, 1000, NOW).schedule("flisr")
+    turn(server, NOW)
+    ring = ring_of(told(server, NOW), 1000, NOW).schedule("flisr")
     late = NOW + 1050 * S
     assert ring.find(ring.signing(late).identifier, late)
 
 
 def test_the_store_keeps_what_was_told(tmp_path: Path) -> None:
     path, server = tmp_path / "keys.store", authority()
-    server.advance(NOW)
+    turn(server, NOW)
     store.save(path, server)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     again = authority()
     assert store.load(path, again)
     assert again.chains == server.chains
-    assert again.advance(NOW + 1 * S) == []
+    assert turn(again, NOW + 1 * S) == []
     assert not store.load(tmp_path / "none", again)
 
 

@@ -25,8 +25,8 @@ def teks(draw: st.DrawFn) -> Tek:
 
 MESSAGES = st.one_of(
     st.builds(Pull, NAMES),
-    st.builds(Refused, NAMES, st.text(st.characters(codec="ascii"), max_size=60)),
-    st.builds(Keys, NAMES, U32, st.lists(teks(), max_size=5).map(tuple)),
+    st.builds(Refused, NAMES, st.text(st.characters(codec="utf-8"), max_size=200)),
+    st.builds(Keys, NAMES, U32, st.lists(teks(), max_size=5, unique_by=lambda key: key.identifier).map(tuple)),
 )
 
 
@@ -58,10 +58,36 @@ def test_the_octets_of_a_key_are_those_of_the_rfc() -> None:
     """RFC 8052, 2.2: SPI, authentication and encryption algorithm, remaining life time, activation delay; RFC 6407,
     5.6: the key packet."""
     secret = bytes(range(32))
+    assert OID.hex().startswith("0614 6983".replace(" ", "")), "the whole DER: tag, length, 2.25.…"
     octets = encode(Keys("g", 7, (Tek(0x01020304, Algorithm.HMAC_SHA256_128, secret, 60, 3600),)))
     policy = bytes.fromhex("01020304 0002 0001 00000e10 0001 0004 0000003c")
     assert b"\x03" + bytes((len(OID),)) + OID + b"\x00\x01g" + policy in octets
     assert octets.endswith(bytes.fromhex("0001 0000 01 00 002d 04 01020304 0002 0020") + secret)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size", "numbers"),
+    [
+        (Algorithm.HMAC_SHA256_128, 32, "0002 0001"),
+        (Algorithm.HMAC_SHA256_256, 64, "0003 0001"),
+        (Algorithm.AES_GMAC_128, 16, "0004 0001"),
+        (Algorithm.AES_GMAC_128, 32, "0005 0001"),
+        (Algorithm.AES_128_GCM, 16, "0001 0004"),
+        (Algorithm.AES_256_GCM, 32, "0001 0005"),
+    ],
+)
+def test_algorithms_have_their_numbers_and_aes_keys_their_salt(algorithm: Algorithm, size: int, numbers: str) -> None:
+    """RFC 8052, 2.2.2, 2.2.3 (the number tells the size of an AES key) and 2.3 (four octets of salt behind it)."""
+    secret = bytes(range(1, size + 1))
+    octets = encode(Keys("g", 1, (Tek(5, algorithm, secret, 0, FOREVER),)))
+    assert bytes.fromhex(f"00000005 {numbers} 00000000 0001 0004 00000000") in octets
+    assert octets.endswith(secret + bytes(4 if algorithm.iv_size else 0))
+
+
+def test_no_two_keys_have_one_number() -> None:
+    key = Tek(5, Algorithm.HMAC_SHA256_128, bytes(32), 0, 60)
+    with pytest.raises(PayloadError, match="one number"):
+        decode(encode(Keys("g", 1, (key, key._replace(secret=bytes(33)))))[4:])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.keyserver import client, payloads, pki, policy, server
+from agent.keyserver import client, payloads, pki, policy, server, store
+from agent.keyserver.authority import Authority
 from agent.keyserver.client import Heard, KeyClient
 from agent.keyserver.payloads import Keys, Pull, Refused
 from agent.keyserver.tls import Identity, IdentityError, context
@@ -60,7 +62,7 @@ def until(true: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made: Path = tmp_path_factory.mktemp("pki")
-    pki.enrol(made, ["server1", "server2", "F1", "R11", "stranger"])
+    pki.enrol(made, ["F1", "R11", "stranger"], ["server1", "server2"])
     return made
 
 
@@ -185,7 +187,67 @@ def test_certificates_of_others_do_not_get_through(
                 link.sendall(payloads.encode(Pull("flisr")))
                 if not link.recv(1):
                     raise ConnectionResetError
+        until(lambda: running.server.counters["handshake"] == 4)
         assert running.server.counters["pulled"] == 0
+        refused = [line for line in running.lines if "refused: " in line]
+        assert any("certificate has expired" in line for line in refused), refused
+
+
+def test_a_member_cannot_pass_for_a_server(folder: Path, tmp_path: Path) -> None:
+    """Who has stolen a device's certificate must not hand out keys with it."""
+    file = configured(folder, tmp_path)
+    file.write_text(file.read_text().replace("/server1.pem", "/R11.pem").replace("/server1.key", "/R11.key"))
+    with serving(file) as false, member([false.server.address], identity(folder, "F1")) as heard:
+        until(lambda: bool(heard))
+        assert "certificate" in heard[0].why
+        assert keys_in(heard) == []
+
+
+def test_a_disk_that_refuses_keeps_new_keys_from_being_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, full = configured(folder, tmp_path, life=4), threading.Event()
+    save = store.save
+
+    def refusing(path: Path, authority: Authority) -> None:
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        save(path, authority)
+
+    monkeypatch.setattr(store, "save", refusing)
+    with serving(file) as running, member([running.server.address], identity(folder, "F1")) as first:
+        until(lambda: bool(keys_in(first)))
+        full.set()
+        until(lambda: any("ALARM" in line for line in running.lines))
+        known = {key.identifier for told in keys_in(first) for key in told.keys}
+        with member([running.server.address], identity(folder, "R11")) as second:
+            until(lambda: bool(keys_in(second)))
+            assert {key.identifier for told in keys_in(second) for key in told.keys} <= known
+        full.clear()
+        until(lambda: any(key.identifier not in known for told in keys_in(first) for key in told.keys))
+
+
+def test_a_member_that_takes_nothing_stalls_nobody(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks and asks, and does not read the answers; and another has lost its connections without a word."""
+    monkeypatch.setattr(server, "SENT_S", 1.0)
+    with serving(configured(folder, tmp_path, life=4)) as running:
+        known = context(identity(folder, "R11"), server=False)
+        deaf = known.wrap_socket(socket.create_connection(running.server.address))
+        deaf.settimeout(0.5)
+        with contextlib.suppress(OSError):
+            for _ in range(100_000):
+                deaf.sendall(payloads.encode(Pull("flisr")))
+        with member([running.server.address], identity(folder, "F1")) as heard:
+            until(lambda: len(keys_in(heard)) >= 3)
+        lost = [known.wrap_socket(socket.create_connection(running.server.address)) for _ in range(6)]
+        for link in lost:
+            link.sendall(payloads.encode(Pull("flisr")))
+        assert lost[-1].recv(4)
+        assert running.server.counters["displaced"] >= 2
+        for link in (deaf, *lost):
+            link.close()
 
 
 def test_garbage_and_silence_stall_nobody(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_a_key_file_is_read_again_and_the_next_key_takes_over(bench: Bench) -> N
 def test_keys_from_a_server_reach_the_frames_and_outlast_it(bench: Bench, tmp_path: Path) -> None:
     """The server makes the next key and pushes it; then it is gone, and an agent starts from what it had heard."""
     folder = tmp_path / "pki"
-    pki.enrol(folder, ["keys.feeder", *(f"{name}_AG" for name in DEVICES), "stranger"])
+    pki.enrol(folder, [*(f"{name}_AG" for name in DEVICES), "stranger"], ["keys.feeder"])
     file = folder / "server.yaml"
     members = ", ".join(f"{name}_AG" for name in DEVICES)
     file.write_text(
