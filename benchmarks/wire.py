@@ -115,8 +115,7 @@ class _Bench:
         }.get(load, [])
         beside = []
         try:
-            for _ in range(2 if program else 0):
-                beside.append(subprocess.Popen([sys.executable, *program], cwd=ROOT))
+            beside.extend(subprocess.Popen([sys.executable, *program], cwd=ROOT) for _ in range(2 if program else 0))
             yield
         finally:
             for process in beside:
