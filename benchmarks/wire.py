@@ -113,7 +113,7 @@ class _Bench:
             LOADED: ["-c", "while True: pass"],
             STATIONS: ["-m", "benchmarks.siblings", str(self._folder)],
         }.get(load, [])
-        beside = []
+        beside: list[subprocess.Popen[bytes]] = []
         try:
             beside.extend(subprocess.Popen([sys.executable, *program], cwd=ROOT) for _ in range(2 if program else 0))
             yield
