@@ -68,7 +68,7 @@ def test_every_stream_is_evaluated_as_its_own(veth: tuple[str, str], streams: in
         time.sleep(0.05)
         for number in heard:
             counters = cores[number].counters()
-            assert (counters["samples"] > 100) == (number in alive)
+            assert (counters["samples"] > 0) == (number in alive)
             assert counters["foreign"] + counters["malformed"] + counters["gaps"] == 0
         assert ring.counters()["dropped_by_kernel"] == 0
         assert ring.counters()["foreign"] == 0
