@@ -6,6 +6,7 @@ From the wire up, all but ``link`` without I/O; times are integer µs UTC and al
 - ``layout``: ``Layout`` packs and unpacks the PDU of a known data set in 2 µs.
 - ``frame``: ``parse(frame) -> Frame``, ``Envelope.seal(apdu)``; Ethernet, 802.1Q, Reserved, the 62351-6 extension.
 - ``session``: ``parse(datagram) -> Datagram``, ``SessionEnvelope.seal(apdu)``; R-GOOSE and R-SV over UDP.
+- ``signing``: ``Signer``, which key signs now; ``opener`` and ``sealer``: the common case of both ways, compiled.
 - ``stream``: ``Stream``, one control block with its addresses and timing.
 - ``dataset``: ``report_data_set(zones, devices)``, ``command_data_set()``, ``status_data_set()`` -> ``DataSet``.
 - ``publisher``: ``Publisher(stream, data_set, key, source=link.address, first_st_num=…)``:
@@ -18,5 +19,5 @@ From the wire up, all but ``link`` without I/O; times are integer µs UTC and al
 - ``endpoint``: ``Endpoint(link, publishers, subscribers)``: ``.publish(publisher, message, now)``,
   ``.receive() -> list[Heard(subscriber, result, t_us)]``, ``.timer(now) -> list[Silent]``, ``.deadline``.
 
-Keys: ``agent.security.keys.load(path).group(name) -> tuple[Key, ...]``, the first one signs.
+Keys: ``agent.security.keys.load(path).schedule(name) -> KeyGroup``, of which the one whose time it is signs.
 """

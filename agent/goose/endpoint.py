@@ -97,8 +97,9 @@ class Endpoint:
     def receive(self) -> list[Heard]:
         """Everything that has come and was accepted; the rest is counted."""
         heard: list[Heard] = []
+        opener = self._opener
         for payload, _source, t_us in self.link.receive():
-            subscriber, result = self.take(payload, t_us)
+            subscriber, result = opener.take(payload, t_us) or self._search(payload, t_us)
             if subscriber is not None and isinstance(result, Accepted):
                 heard.append(Heard(subscriber, result, t_us))
                 if result.new and self._inbox is not None:
@@ -131,9 +132,10 @@ class Endpoint:
 
     def take(self, payload: bytes, t_us: int) -> tuple[Subscriber[Any] | None, Accepted[Any] | Dropped]:
         """One payload, from a link or a recording."""
-        opened = self._opener.take(payload, t_us)
-        if opened is not None:
-            return opened
+        return self._opener.take(payload, t_us) or self._search(payload, t_us)
+
+    def _search(self, payload: bytes, t_us: int) -> tuple[Subscriber[Any] | None, Accepted[Any] | Dropped]:
+        """Whose it is, by asking them."""
         result: Accepted[Any] | Dropped = Dropped(Drop.FOREIGN)
         for subscriber in self._candidates(payload):
             result = subscriber.receive(payload, t_us)
