@@ -70,6 +70,10 @@ class KeyGroup:
             raise FrameError(f"key {identifier} has expired", "expired-key")
         return found[0]
 
+    def refused_from_us(self, identifier: int) -> int:
+        """From when on frames may not bear this key any more; :data:`EVER`: they always may."""
+        return self._found[identifier][1]
+
     def signing(self, now_us: int) -> Key:
         """The key that signs."""
         begun = [key for key in self._by_time if _begins(key) <= now_us]

@@ -15,11 +15,11 @@ from agent.core.config import Layout
 from agent.goose.dataset import DataSet, command_data_set, report_data_set, status_data_set
 from agent.goose.described import misfits, stream_of
 from agent.goose.stream import Stream
-from agent.security.frames import HMACS, Key
+from agent.security.frames import Key
 from agent.security.iv import fixed_field
 from agent.station import plain
 from agent.station.config import AgentConfig, LinkConfig, PeerName, PeerStream, SvConfig
-from agent.station.keyset import SAMPLES_GROUP, SAMPLES_KEYS_MAX, config_of, groups_of, living
+from agent.station.keyset import config_of, groups_of, living, samples_problems
 from scl import flisr_dataset as names
 from scl.problem import SclError
 from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
@@ -107,7 +107,7 @@ class _Compiler:
             self.wrong.append(f"{self.ied.name} does not subscribe to {names.POS_CONTROL} of {breaker_ied}")
         group, samples_group = groups_of(ring)
         keys = ring.group(group)
-        sv = self._sv(living(ring.group(samples_group), ring.grace_s, time.time_ns() // 1000))
+        sv = self._sv(samples_group, living(ring.group(samples_group), ring.grace_s, time.time_ns() // 1000))
         self._check_keys(keys)
         if self.wrong or report_out is None or order_out is None or position is None:
             raise ConfigurationError(*(f"{self.options.scd}: {line}" for line in self.wrong))
@@ -163,7 +163,7 @@ class _Compiler:
         self.wrong += misfits(control, data_set, self.options.udp)
         return stream_of(control, data_set, self.options.udp, self.options.udp_port)
 
-    def _sv(self, keys: tuple[Key, ...]) -> SvConfig | None:
+    def _sv(self, samples_group: str, keys: tuple[Key, ...]) -> SvConfig | None:
         unit = self.device.merging_unit
         if unit is None:
             return None
@@ -179,22 +179,8 @@ class _Compiler:
         group = (control.ip or "") if self.options.udp else ""
         if self.options.udp and not group:
             self.wrong.append(f"{control.cb_ref}: no multicast group (IP) for R-SV")
-        self._check_sv_keys(control.cb_ref, keys)
+        self.wrong += [f"{control.cb_ref}: {problem}" for problem in samples_problems(samples_group, keys)]
         return SvConfig(
             control.sv_id, control.appid, control.mac, layout.name, control.conf_rev, group,
             tuple(map(config_of, keys)),
         )  # fmt: skip
-
-    def _check_sv_keys(self, stream: str, keys: tuple[Key, ...]) -> None:
-        """The compiled receiver knows HMAC only: better no start than samples that are all refused."""
-        for key in keys:
-            if key.algorithm not in HMACS:
-                self.wrong.append(
-                    f"{stream}: key {key.identifier} of group {key.group!r} is {key.algorithm.text}; the compiled "
-                    f"receiver of samples verifies HMAC-SHA256 only (a group {SAMPLES_GROUP!r} with HMAC keys serves "
-                    f"the samples alone)"
-                )
-        if not keys:
-            self.wrong.append(f"{stream}: all keys for it are over")
-        if len(keys) > SAMPLES_KEYS_MAX:
-            self.wrong.append(f"{stream}: {len(keys)} keys in group {keys[0].group!r}, at most {SAMPLES_KEYS_MAX}")

@@ -50,7 +50,7 @@ class SvConfig(NamedTuple):
     conf_rev: int
     group: str = ""
     keys: tuple[KeyConfig, ...] = ()
-    """Any of them verifies, at any time."""
+    """Each verifies until its time and the grace are over."""
 
 
 class LinkConfig(NamedTuple):

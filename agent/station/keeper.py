@@ -26,6 +26,8 @@ class KeySource(NamedTuple):
     source: Path | Served
     routed: bool
     """They are for sessions: those may be encrypted."""
+    sampling: bool
+    """The agent has a merging unit, whose samples are verified with them."""
     end_us: int | None
     """When the keys that it starts with are over; None: never."""
 
@@ -36,6 +38,7 @@ class Keeper:
     def __init__(self, keys: KeySource, tell: Callable[[dict[str, Any]], bool], log: EventLog, alarms: Alarms) -> None:
         self._source = keys.source
         self._routed = keys.routed
+        self._sampling = keys.sampling
         self._tell = tell
         self._log = log
         self._alarms = alarms
@@ -110,14 +113,13 @@ class Keeper:
 
     def _use(self, ring: KeyRing, quiet: bool = False) -> None:
         try:
-            chosen = keyset.choose(ring, self._routed, now_us())
+            chosen = keyset.choose(ring, self._routed, self._sampling, now_us())
         except ValueError as error:
             self._refused(str(error), "keys")
             return
         self._ring = ring
-        self._end_us = keyset.end_of(
-            *([key.valid_until_us for key in ring.group(group)] for group in keyset.groups_of(ring))
-        )
+        used = keyset.groups_of(ring)[: 2 if self._sampling else 1]
+        self._end_us = keyset.end_of(*([key.valid_until_us for key in ring.group(group)] for group in used))
         self._alarms.end("keys")
         self._tell(chosen.message())
         if not quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agent.security.frames import HMACS, Key
+from agent.security.frames import Key
 from agent.station import plain
 from agent.station.config import KeyConfig
 
@@ -54,22 +54,36 @@ def end_of(*groups: Sequence[int | None]) -> int | None:
 
 
 def living(keys: Sequence[Key], grace_s: int, now_us: int) -> tuple[Key, ...]:
-    """Those that may still be used, the oldest first: the receiver of samples knows no times."""
+    """Those that may still be used, the oldest first: the receiver of samples has room for a few."""
     found = [k for k in keys if k.valid_until_us is None or now_us < k.valid_until_us + grace_s * 1_000_000]
     return tuple(sorted(found, key=lambda k: k.valid_from_us or 0))
 
 
-def choose(ring: KeyRing, routed: bool, now_us: int) -> KeySet:
-    """The set for now; KeySetError if a key is not for what it would be used for."""
+def samples_problems(group: str, keys: Sequence[Key]) -> list[str]:
+    """What the receiver of samples cannot do with these keys."""
+    wrong = [
+        f"key {key.identifier} of group {group!r} is {key.algorithm.text}: samples are signed, not encrypted (a group "
+        f"{SAMPLES_GROUP!r} serves them alone)"
+        for key in keys
+        if key.algorithm.encrypts
+    ]
+    if not keys:
+        wrong.append(f"all keys of group {group!r} are over")
+    if len(keys) > SAMPLES_KEYS_MAX:
+        wrong.append(f"{len(keys)} keys in group {group!r}, at most {SAMPLES_KEYS_MAX} for samples")
+    return wrong
+
+
+def choose(ring: KeyRing, routed: bool, sampling: bool, now_us: int) -> KeySet:
+    """The set for now, for an agent whose frames are ``routed`` or not and that has a merging unit (``sampling``) or
+    not; KeySetError if a key is not for what it would be used for."""
     goose, samples = groups_of(ring)
     keys = ring.group(goose)
-    sampled = living(ring.group(samples), ring.grace_s, now_us)[:SAMPLES_KEYS_MAX]
     for key in keys:
         if key.algorithm.encrypts and not routed:
             raise KeySetError(f"key {key.identifier} is {key.algorithm.text}: Ethernet frames are not encrypted")
-    for key in sampled:
-        if key.algorithm not in HMACS:
-            raise KeySetError(f"key {key.identifier} is {key.algorithm.text}: samples are verified by HMAC only")
-    if not sampled:
-        raise KeySetError(f"all keys of group {samples!r} are over")
+    sampled = living(ring.group(samples), ring.grace_s, now_us) if sampling else ()
+    problems = samples_problems(samples, sampled) if sampling else ()
+    if problems:
+        raise KeySetError(problems[0])
     return KeySet(tuple(map(config_of, keys)), tuple(map(config_of, sampled)), ring.grace_s)

@@ -194,7 +194,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         time_source=time_source(options),
         mms_plain=options.mms_plain,
         document=document,
-        keys=KeySource(source, options.udp, keys_end(agent)),
+        keys=KeySource(source, options.udp, agent["sv"] is not None, keys_end(agent)),
     )
     if options.udp:
         say("R-GOOSE and R-SV over UDP")

@@ -413,10 +413,13 @@ class Loop:
         keys = plain.load(tuple[KeyConfig, ...], message["keys"])
         samples = plain.load(tuple[KeyConfig, ...], message["samples"])
         try:
-            self._wire.rekey(KeyGroup(map(key_of, keys), int(message["grace"])))
-            self._samples_keys = core_keys(samples)
+            grace_s = int(message["grace"])
+            sampled = core_keys(samples, grace_s) if samples else ()
+            self._wire.rekey(KeyGroup(map(key_of, keys), grace_s))
+            self._samples_keys = sampled
             self._rekey_samples()
         except (CodecError, ValueError) as error:
+            self._samples_keys = ()
             self.event("keys_refused", now, (("why", str(error)), ("alarm", True)))
             return
         told = ",".join(str(key.identifier) for key in keys)
@@ -425,7 +428,7 @@ class Loop:
             self.event("keys", now, (("keys", told),))
 
     def _rekey_samples(self) -> None:
-        """The receiver takes one exchange a second: what is too early is tried again."""
+        """Again a tenth of a second later while a frame is looked at with the keys before the present ones."""
         if self._core is None or (self._samples_keys and self._core.rekey(self._samples_keys)):
             self._samples_keys = ()
 

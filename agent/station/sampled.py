@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.security.frames import ALGORITHMS
+from agent.security.ring import EVER, KeyGroup
 from agent.station.config import AgentConfig, KeyConfig
 from scl.topology import NeutralMode
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from agent.core.protection import ProtectionCore
 
 
-def core_keys(keys: Iterable[KeyConfig]) -> tuple[Key, ...]:
+def core_keys(keys: Iterable[KeyConfig], grace_s: int) -> tuple[Key, ...]:
     """For the compiled receiver."""
     from agent.core.config import Key
+    from agent.station.wire import key_of
 
-    return tuple(Key(key.identifier, key.secret, ALGORITHMS[key.algorithm].size) for key in keys)
+    group = KeyGroup(map(key_of, keys), grace_s)
+    ends = [(key, group.refused_from_us(key.identifier)) for key in group]
+    return tuple(
+        Key(key.identifier, key.secret, key.algorithm.size, key.algorithm.iv_size > 0, 0 if end == EVER else end)
+        for key, end in ends
+    )
 
 
 def core(agent: AgentConfig) -> ProtectionCore | None:
@@ -48,7 +54,7 @@ def core(agent: AgentConfig) -> ProtectionCore | None:
             link=link,
             layout=Layout[agent.sv.layout],
             conf_rev=agent.sv.conf_rev,
-            keys=core_keys(agent.sv.keys),
+            keys=core_keys(agent.sv.keys, agent.key_grace_s),
             phase_pickup_a=device.phase_pickup_a,
             earth_pickup_a=device.earth_pickup_a,
             nominal_kv=agent.feeder.nominal_kv,

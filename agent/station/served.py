@@ -60,7 +60,7 @@ def ring_of(told: Keys, hold_s: int, now: int, before: KeyRing | None = None) ->
 
 def _chain(entry: Keys, hold_s: int, now: int, known: dict[int, Key]) -> Iterator[Key]:
     begun = False
-    for told in entry.keys:
+    for told in entry.keys[-keyset.SAMPLES_KEYS_MAX :]:  # more there are only after two servers were apart
         held_s = hold_s if told is entry.keys[-1] else 0
         key = make_key(
             told.identifier, told.algorithm, told.secret, entry.group,

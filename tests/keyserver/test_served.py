@@ -89,8 +89,7 @@ def test_an_agent_starts_from_its_copy_while_no_server_answers(folder: Path, tmp
 
 
 def test_an_agent_waits_for_the_keys_of_its_samples_as_well(folder: Path, tmp_path: Path) -> None:
-    """Those of the frames alone will not do where they are of an algorithm that the receiver of samples does not take:
-    the samples have a group of their own then."""
+    """Those of the frames alone will not do where merging units have others."""
     file = configured(folder, tmp_path)
     file.write_text(
         file.read_text().replace("hmac-sha256-128", "aes-gmac-128")
@@ -101,7 +100,7 @@ def test_an_agent_waits_for_the_keys_of_its_samples_as_well(folder: Path, tmp_pa
         assert first.first() == ""
         ring = load(first.path)
         assert sorted(ring.groups) == ["flisr", "flisr-sv"]
-        assert keyset.choose(ring, False, time.time_ns() // 1000).samples[0].group == "flisr-sv"
+        assert keyset.choose(ring, False, True, time.time_ns() // 1000).samples[0].group == "flisr-sv"
         other = Served(options(folder, running.server.address[1], name="R11"), tmp_path / "other")
         other.path.parent.mkdir()
         assert other.first() == "", "who is no member of the samples' group has none"
@@ -149,7 +148,7 @@ class Bench:
         self.log = EventLog(directory, "F1")
         self.alarms = Alarms(self.log, lambda _text: None)
         self.served = Served(options(folder, 1, hold), directory)
-        self.keeper = Keeper(KeySource(self.served, True, None), self._told, self.log, self.alarms)
+        self.keeper = Keeper(KeySource(self.served, True, True, None), self._told, self.log, self.alarms)
         self.served.client.heard = self._heard  # type: ignore[method-assign]
         self.pending: list[Heard] = []
 
@@ -233,6 +232,16 @@ def test_keys_that_come_to_an_end_ask_for_a_person(
     bench.hears(Keys("flisr", 2, (tek(1, 0, 500), tek(3, 500, 5000))))
     bench.keeper.tick()
     assert bench.alarms.show() == {}
+
+
+def test_an_agent_without_a_merging_unit_needs_no_keys_for_samples() -> None:
+    key = Tek(1, Algorithm.AES_128_GCM, bytes(16), 0, 500)
+    ring = ring_of(Keys("flisr", 1, (key,)), 0, NOW)
+    assert keyset.choose(ring, True, False, NOW).samples == ()
+    with pytest.raises(keyset.KeySetError, match="samples are signed, not encrypted"):
+        keyset.choose(ring, True, True, NOW)
+    with pytest.raises(keyset.KeySetError, match="Ethernet frames are not encrypted"):
+        keyset.choose(ring, False, False, NOW)
 
 
 def test_the_first_group_that_is_over_counts() -> None:

@@ -18,6 +18,7 @@ from agent.station.compile import ConfigurationError, agent_config
 from agent.station.config import AgentConfig
 from agent.station.ivs import NAME, IvReserve
 from agent.station.launch import Options
+from agent.station.sampled import core_keys
 from agent.station.wire import StationWire, goose_keys
 from scl import describe, generate
 from simulator.demo.scenario import DRAWING
@@ -54,13 +55,19 @@ def compiled(scd: Path, keys: Path, routed: bool = False) -> AgentConfig:
     return agent_config(Options(scd, None, "F1_AG", keys, state, station_bus="lo", priority=0))
 
 
-def test_samples_by_gmac_are_refused_by_name_and_reason(scd: Path, tmp_path: Path) -> None:
+def test_encrypted_samples_are_refused_by_name_and_reason(scd: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        compiled(scd, key_file(tmp_path / "keys", ("flisr", HMAC), ("flisr", GMAC, "2030-01-01T00:00:00Z")))
+        compiled(scd, key_file(tmp_path / "keys", ("flisr", HMAC), ("flisr", GCM, "2030-01-01T00:00:00Z")), routed=True)
     (line,) = caught.value.lines
     assert "F1_MU" in line
-    assert "key 2 of group 'flisr' is aes-gmac-128" in line
-    assert "receiver of samples verifies HMAC-SHA256 only" in line
+    assert "key 2 of group 'flisr' is aes-128-gcm" in line
+    assert "samples are signed, not encrypted" in line
+
+
+def test_samples_are_verified_by_gmac(scd: Path, tmp_path: Path) -> None:
+    config = compiled(scd, key_file(tmp_path / "keys", ("flisr", GMAC)))
+    assert config.sv is not None
+    assert [(key.gmac, key.mac_octets) for key in core_keys(config.sv.keys, 90)] == [(True, 16)]
 
 
 def test_samples_have_a_group_of_their_own(scd: Path, tmp_path: Path) -> None:
@@ -103,6 +110,16 @@ def test_times_reach_the_protection_process(scd: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert [group.signing(now).identifier for now in (second - 1, second)] == [1, 2]
     assert group.signing(second).secret == load(keys).signing("flisr", second).secret
+
+
+def test_keys_of_samples_have_their_end(scd: Path, tmp_path: Path) -> None:
+    """When the grace after the next one's beginning is over the compiled receiver refuses the former one, too."""
+    keys = key_file(tmp_path / "keys", ("flisr", HMAC), ("flisr", "hmac-sha256-80", "2030-01-01T00:00:00Z"))
+    config = compiled(scd, keys)
+    assert config.sv is not None
+    found = core_keys(config.sv.keys, config.key_grace_s)
+    assert [(key.identifier, key.mac_octets) for key in found] == [(1, 16), (2, 10)]
+    assert [key.refused_from_us for key in found] == [(1_893_456_000 + 90) * 1_000_000, 0]
 
 
 def test_both_publishers_of_an_agent_and_its_next_start_never_share_an_iv(

@@ -30,6 +30,7 @@ from agent.goose.stream import Stream
 from agent.goose.subscriber import Subscriber
 from agent.logic.messages import BreakerCommand, BreakerStatus, Live, Position
 from agent.security import keys as key_file
+from agent.security.frames import Algorithm
 from agent.station import local
 from agent.station.compile import agent_config
 from agent.station.launch import Options
@@ -104,7 +105,7 @@ class Bay:
                 config.sv.sv_id, config.sv.appid,
                 link=Multicast(config.sv.group, options.udp_port, options.udp_interface),
                 layout=Layout[config.sv.layout], conf_rev=config.sv.conf_rev,
-                key=CoreKey(key.identifier, key.secret), delay_us=1000,
+                key=CoreKey(key.identifier, key.secret, key.algorithm.size, key.algorithm.iv_size > 0), delay_us=1000,
             )
         )  # fmt: skip
         self.show(LOAD_A[name], VOLT)
@@ -164,7 +165,7 @@ class Bay:
 class Bench:
     """Files, bays and agents; use as a context manager."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, algorithm: Algorithm = Algorithm.HMAC_SHA256_128) -> None:
         self.directory = directory
         self.port = random.SystemRandom().randint(20_000, 50_000)
         drawing = directory / "feeder.yaml"
@@ -172,7 +173,7 @@ class Bench:
         self.scd = directory / "feeder.scd"
         generate.generate(describe.load(drawing), routed=True, port=self.port).write(self.scd)
         self.keys = directory / "keys.yaml"
-        key_file.write_laboratory_keys(self.keys, ["flisr"])
+        key_file.write_laboratory_keys(self.keys, ["flisr"], algorithm)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.bays = {name: Bay(name, self.options(name)) for name in DEVICES}
         self._stop = threading.Event()

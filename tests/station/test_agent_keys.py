@@ -51,12 +51,27 @@ def test_a_key_file_is_read_again_and_the_next_key_takes_over(bench: Bench) -> N
     until(lambda: now_us() > turn + 3 * S)
     assert hear_each_other(bench)
     assert [bench.names(name).count("peer_lost") for name in DEVICES] == lost
-    assert all("blind" not in bench.names(name) for name in DEVICES)
+    for name in DEVICES:
+        counters = bench.status(name)["counters"]
+        assert counters["sv_frames"] > 1000
+        assert [counters[f"sv_{why}"] for why in ("unauthenticated", "bad_mac", "expired")] == [0, 0, 0]
     bench.keys.write_text("flisr-keys: 1\nkeys: nonsense\n")
     bench.processes["F1"].send_signal(signal.SIGHUP)
     until(lambda: "keys_refused" in bench.names("F1"))
     assert "keys" in bench.status("F1")["alarms"]
     assert hear_each_other(bench)
+
+
+def test_frames_and_samples_by_gmac(tmp_path: Path) -> None:
+    with Bench(tmp_path, Algorithm.AES_GMAC_128) as bench:
+        for name in DEVICES:
+            bench.start(name)
+        ready(bench)
+        until(lambda: all(bench.status(name)["counters"]["sv_frames"] > 1000 for name in DEVICES))
+        for name in DEVICES:
+            counters = bench.status(name)["counters"]
+            assert [counters[f"sv_{why}"] for why in ("unauthenticated", "bad_mac", "expired")] == [0, 0, 0]
+        assert hear_each_other(bench)
 
 
 def test_keys_from_a_server_reach_the_frames_and_outlast_it(bench: Bench, tmp_path: Path) -> None:
