@@ -128,9 +128,9 @@ class Monitor:
         self.over: dict[str, float] = {}
         self.ready = [False] * count
         self.kind = [RequestKind.NONE] * count
+        """What each agent last asked its peers for."""
         self.asked = [(0, 0)] * count
         """Number of each agent's last request, and when it was made."""
-        """What each agent last asked its peers for."""
         faulty = world.scenario.faulty
         self.false_contacts = [world.feeder.device_index[n] for n, f in faulty.items() if f.lying_contact]
         """Devices that may say open and carry current."""

@@ -35,8 +35,7 @@ class Sealer:
 
     def seal(self, packed: bytes, now: int) -> bytes:
         """What to send; ``packed``: by :meth:`Layout.pack`. ``now`` (µs UTC) chooses the key."""
-        signer = self._signer
-        if not (self._prepared and signer.since_us <= now < signer.until_us):
+        if not (self._prepared and self._signer.holds(now)):
             self._prepare(now)
         if not self._compiled:
             return self._envelope.seal(self._layout.lay(packed), now)

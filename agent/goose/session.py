@@ -221,9 +221,7 @@ class SessionEnvelope:
 
     def turn(self, now: int) -> None:
         """To the key that holds at ``now``."""
-        signer = self.signer
-        if not signer.since_us <= now < signer.until_us:
-            signer.turn(now)
+        if self.signer.turn(now):
             self._take()
 
     def pattern(self, apdu: bytes, now: int) -> Pattern:

@@ -42,12 +42,19 @@ class Signer:
         self.key = keys[0] if keys else None
         self.time_to_next_min = self.key.time_to_next_min if self.key is not None else 0
 
-    def turn(self, now: int) -> None:
-        """To what holds at ``now`` (µs UTC): another key, or another minute before it."""
+    def holds(self, now: int) -> bool:
+        """Whether the present key, and the minutes to the next one, are those of ``now`` (µs UTC)."""
+        return self.since_us <= now < self.until_us
+
+    def turn(self, now: int) -> bool:
+        """To what holds at ``now``; False: it did already."""
+        if self.holds(now):
+            return False
         if self._group is not None:
             period = self._group.period(now)
             self.key, self.time_to_next_min = period.key, period.time_to_next_min
             self.since_us, self.until_us = period.since_us, period.until_us
+        return True
 
     def iv(self) -> bytes:
         """The next IV, each once; IvError when there is none left."""

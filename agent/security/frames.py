@@ -56,7 +56,7 @@ class Algorithm(Enum):
 ALGORITHMS = {algorithm.text: algorithm for algorithm in Algorithm}
 """By the name in key files."""
 HMACS = tuple(algorithm for algorithm in Algorithm if algorithm.iv_size == 0)
-"""All that the compiled receiver and source of samples know."""
+"""Those that need no IV. Simulated merging units and ``flisr sv publish`` sign by one of them."""
 
 
 class FrameError(ValueError):

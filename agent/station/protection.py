@@ -22,9 +22,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from agent.goose.codec import CodecError
 from agent.goose.subscriber import Mark
 from agent.logic.messages import (
     BreakerCommand,
@@ -36,15 +35,11 @@ from agent.logic.messages import (
     Refusal,
     Report,
 )
-from agent.security.ring import KeyGroup
 from agent.station import channel, plain, realtime
-from agent.station.config import KeyConfig
 from agent.station.engine import BrainFace, Details, Engine
+from agent.station.rekey import RekeyedCore, RekeyedWire, Rekeying
 from agent.station.shared import Segment
 from agent.station.snapshot import Peer, Snapshot
-
-if TYPE_CHECKING:
-    from agent.core.config import Key as CoreKey
 
 POLL_US = 100_000
 """Load averages and counters are looked at this often."""
@@ -59,7 +54,7 @@ BROKEN = 70
 """Exit status after too many internal errors (EX_SOFTWARE): the supervisor starts anew."""
 
 
-class Core(Protocol):
+class Core(RekeyedCore, Protocol):
     """What the loop needs of :class:`agent.core.protection.ProtectionCore`."""
 
     def fileno(self) -> int: ...
@@ -67,10 +62,9 @@ class Core(Protocol):
     def measurement(self) -> Measurement: ...
     def counters(self) -> dict[str, int]: ...
     def block(self, last: int) -> bytes: ...
-    def rekey(self, keys: tuple[CoreKey, ...]) -> bool: ...
 
 
-class Wire(Protocol):
+class Wire(RekeyedWire, Protocol):
     """What the loop needs of :class:`agent.station.wire.StationWire`."""
 
     def descriptors(self) -> list[int]: ...
@@ -82,7 +76,6 @@ class Wire(Protocol):
     @property
     def deadline(self) -> int | None: ...
     def time_quality(self, good: bool, quality: int | None = None) -> None: ...
-    def rekey(self, keys: KeyGroup) -> None: ...
     def numbers(self) -> dict[str, int]: ...
     def marks(self) -> dict[str, Mark]: ...
     def counters(self) -> dict[str, int]: ...
@@ -132,9 +125,7 @@ class Loop:
         self._turns = 0
         self._woken_at = 0
         self._busy_max = 0
-        self._samples_keys: tuple[CoreKey, ...] = ()
-        """To be given to the receiver of samples; empty: it has them."""
-        self._keys_told = ""
+        self._rekeying = Rekeying(wire, core, self.event)
         self._engine = Engine(new_brain, restored, self, clock)
         self._time_good = time_good
 
@@ -276,8 +267,7 @@ class Loop:
             if self._core is not None:
                 self._engine.measured(self._core.measurement(), now, force=True)
             self._errors = max(0, self._errors - 1) if self._turns % 64 == 0 else self._errors
-            if self._samples_keys:
-                self._rekey_samples()
+            self._rekeying.go_on(now)
         if self._wire.relax(self._engine.idle):
             self._take_in()
         self._show(now)
@@ -396,7 +386,7 @@ class Loop:
                 self._wire.time_quality(bool(message["good"]), int(message["quality"]) & 0xFF)
                 self._engine.time_quality(bool(message["good"]), now)
             case "keys":
-                self._rekey(message, now)
+                self._rekeying.exchange(message, now)
             case "samples":
                 block = b"" if self._core is None else self._core.block(int(message["count"]))
                 self._tell({"t": "samples", "size": self._segment.write_samples(block)})
@@ -404,33 +394,6 @@ class Loop:
                 self.stop()
             case _:
                 raise ValueError(f"unknown message {message.get('t')!r}")
-
-    def _rekey(self, message: dict[str, Any], now: int) -> None:
-        """Other keys, between two frames. What does not fit changes nothing."""
-        from agent.station.sampled import core_keys
-        from agent.station.wire import key_of
-
-        keys = plain.load(tuple[KeyConfig, ...], message["keys"])
-        samples = plain.load(tuple[KeyConfig, ...], message["samples"])
-        try:
-            grace_s = int(message["grace"])
-            sampled = core_keys(samples, grace_s) if samples else ()
-            self._wire.rekey(KeyGroup(map(key_of, keys), grace_s))
-            self._samples_keys = sampled
-            self._rekey_samples()
-        except (CodecError, ValueError) as error:
-            self._samples_keys = ()
-            self.event("keys_refused", now, (("why", str(error)), ("alarm", True)))
-            return
-        told = ",".join(str(key.identifier) for key in keys)
-        if told != self._keys_told:
-            self._keys_told = told
-            self.event("keys", now, (("keys", told),))
-
-    def _rekey_samples(self) -> None:
-        """Again a tenth of a second later while a frame is looked at with the keys before the present ones."""
-        if self._core is None or (self._samples_keys and self._core.rekey(self._samples_keys)):
-            self._samples_keys = ()
 
     def _order(self, message: dict[str, Any], now: int) -> None:
         try:

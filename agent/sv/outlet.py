@@ -59,7 +59,7 @@ def config_of(options: Mapping[str, Any]) -> SvSourceConfig:
     """For the compiled source."""
     address, key = _address(options), _key(options)
     if key is not None and key.algorithm not in HMACS:
-        raise OutgoingError(f"the compiled source signs by HMAC, not by {key.algorithm.text}")
+        raise OutgoingError(f"'flisr sv publish' signs by HMAC, not by {key.algorithm.text}")
     return SvSourceConfig(
         options["sv_id"], address.appid,
         Layer2(options["interface"], address.mac, address.vlan) if options["interface"]

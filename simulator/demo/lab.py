@@ -131,7 +131,7 @@ class Lab:
         routed = self.transport == "udp"
         generate.generate(described, routed=routed, port=UDP_PORT if routed else 102).write(self.scd)
         self.scheme = derive.read(self.scd, self.ratings)
-        # The compiled receiver verifies samples by HMAC: where GOOSE has something else, they have their own group.
+        # Simulated merging units sign by HMAC: where GOOSE has something else, samples have their own group.
         apart = {keyset.SAMPLES_GROUP: Algorithm.HMAC_SHA256_128} if self.algorithm not in HMACS else {}
         keys.write_laboratory_keys(self.keys, [keyset.GROUP], self.algorithm, apart)
         (self.directory / "agents").mkdir(mode=0o700)

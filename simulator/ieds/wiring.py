@@ -138,7 +138,7 @@ def sv_source(
         raise WiringError(f"{control.cb_ref}: no multicast group (IP)")
     key = keys.signing(next((name for name in (SAMPLES_GROUP, GROUP) if name in keys.groups), keys.groups[0]))
     if key.algorithm not in HMACS:
-        raise WiringError(f"{control.cb_ref}: key {key.identifier} is {key.algorithm.text}, samples are signed by HMAC")
+        raise WiringError(f"{control.cb_ref}: key {key.identifier} is {key.algorithm.text}, these sign by HMAC")
     return SvSourceConfig(
         sv_id=control.sv_id,
         appid=control.appid,
