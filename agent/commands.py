@@ -55,8 +55,9 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str |
 def _servers(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[tuple[str, int], ...]:
-    """Several of them."""
-    return tuple(server for value in values if (server := _endpoint(context, parameter, value)) is not None)
+    """Several of them, also in one value."""
+    each = (part for value in values for part in value.split(","))
+    return tuple(server for part in each if (server := _endpoint(context, parameter, part.strip())) is not None)
 
 
 @agent.command()
@@ -71,7 +72,7 @@ def _servers(
 @click.option(
     "--key-server",
     multiple=True,
-    metavar="HOST:PORT",
+    metavar="HOST:PORT[,HOST:PORT]",
     callback=_servers,
     help="Take the keys from this group key server, see 'flisr keys serve'. Repeatable: the next one is asked if one "
     "does not answer.",

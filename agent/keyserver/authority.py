@@ -3,6 +3,10 @@
 A group has a chain of keys, each current from the end of the one before it. The next one is made, and handed out,
 ``ahead_s`` before it is current; the former one is handed out until hearers have forgotten it (``kept_s``).
 
+No key is current as soon as it is made: members that ask now and then must have heard of it before (``NOTICE_S``).
+So, when servers come back after the end of the last key, members go on with that one (``hold_s``) until the new one's
+time has come; and the first key of an empty store is one that members sign with ahead of its time, if they have none.
+
 ====================  ==============================  ==================================================
 server                the other one                   makes keys
 ====================  ==============================  ==================================================
@@ -19,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 from agent.keyserver.payloads import FOREVER, KEYS_MAX, REMAINING_MAX, Keys, Refused, Tek
@@ -26,6 +31,10 @@ from agent.security.frames import Algorithm
 
 SECOND_US = 1_000_000
 FIRST_PATIENCE_US = 5 * SECOND_US
+NOTICE_S = 120
+"""Longer than a member that found no server waits until it asks again."""
+OVER_S = 1
+"""Remaining life time of a key that is over: 0 would be one without an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class GroupPolicy:
     life_s: int = 86_400
     ahead_s: int = 3_600
     kept_s: int = 600
+    hold_s: int = 604_800
+    """How long members go on with the last key while no server answers: so long it is told as well."""
 
 
 class Made(NamedTuple):
@@ -100,12 +111,12 @@ class Authority:
         """Make what is due, forget what is over."""
         for name, chain in self.chains.items():
             policy = self.policies[name]
-            kept = [key for key in chain.keys if now < key.until_us + policy.kept_s * SECOND_US]
+            kept = _needed(chain.keys, policy, now)
             due = not kept or now >= kept[-1].until_us - policy.ahead_s * SECOND_US
             made = due and self.makes(now)
             if made:
-                begins = max(now, kept[-1].until_us if kept else now)
-                kept.append(self._make(policy, begins))
+                notice = now + min(policy.ahead_s, NOTICE_S) * SECOND_US
+                kept.append(self._make(policy, max(notice, kept[-1].until_us if kept else notice)))
             if made or len(kept) != len(chain.keys):
                 chain.keys = kept
                 chain.sequence += 1
@@ -139,7 +150,8 @@ class Authority:
         self._peer_heard_us = now
 
     def merge(self, told: Keys, now: int) -> bool:
-        """Take over keys of the other server that we do not know; True: there were some."""
+        """Take over keys of the other server that we do not know; True: there were some. Those that are over are left:
+        else two servers whose clocks differ would tell each other for ever what they had just forgotten."""
         self.heard(now)
         chain = self.chains.get(told.group)
         if chain is None:
@@ -148,7 +160,8 @@ class Authority:
         new = [
             Made(key.identifier, key.algorithm, key.secret, now + key.delay_s * SECOND_US,
                  now + (key.remaining_s if key.remaining_s != FOREVER else REMAINING_MAX) * SECOND_US)
-            for key in told.keys if key.identifier not in known
+            for key in told.keys
+            if key.identifier not in known and (key.delay_s or key.remaining_s != OVER_S)
         ]  # fmt: skip
         if not new:
             return False
@@ -168,7 +181,20 @@ class Authority:
         return Keys(group, chain.sequence, tuple(_told(key, now) for key in chain.keys))
 
 
+def _needed(keys: list[Made], policy: GroupPolicy, now: int) -> list[Made]:
+    """Those that members may still use: the last one while they hold it, another one until the next has begun, and then
+    until hearers have forgotten it."""
+
+    def end(key: Made, following: Made | None) -> int:
+        held = key.until_us + policy.hold_s * SECOND_US
+        if following is None:
+            return held
+        return max(key.until_us, min(held, following.from_us)) + policy.kept_s * SECOND_US
+
+    return [key for key, following in zip_longest(keys, keys[1:]) if now < end(key, following)]
+
+
 def _told(key: Made, now: int) -> Tek:
     delay = max(0, -((now - key.from_us) // SECOND_US))
-    remaining = min(max(1, (key.until_us - now) // SECOND_US), REMAINING_MAX)
+    remaining = min(max(OVER_S, (key.until_us - now) // SECOND_US), REMAINING_MAX)
     return Tek(key.identifier, key.algorithm, key.secret, delay, remaining)

@@ -14,14 +14,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from agent.keyserver import payloads
 from agent.keyserver.payloads import Keys, Message, PayloadError, Pull, Refused
-from agent.keyserver.tls import Identity, context
+from agent.keyserver.tls import Identity, cause, context
 
 CONNECT_S = 5.0
+ANSWER_S = 10.0
+"""A server that comes back asks the other one first, for five seconds at most."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 REFRESH_S = 300.0
 """What was pushed is pulled again now and then: a push that was lost is made up for."""
@@ -45,7 +47,8 @@ class KeyClient:
             raise ValueError("no key server")
         self._servers = tuple(servers)
         self._groups = tuple(groups)
-        self._context = context(identity, server=False)
+        self._identity = identity
+        context(identity, server=False)
         self._queue: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stop = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -104,26 +107,33 @@ class KeyClient:
         """Stay with a server as long as it answers: did it at all, and why did it end?"""
         answered = False
         try:
+            known = context(self._identity, server=False)  # the files may have been renewed
             with (
                 socket.create_connection((host, port), CONNECT_S) as plain,
-                self._context.wrap_socket(plain, server_hostname=host) as link,
+                known.wrap_socket(plain, server_hostname=host) as link,
             ):
+                link.settimeout(ANSWER_S)
                 while not self._stopped():
                     for group in self._groups:
                         link.sendall(payloads.encode(Pull(group)))
-                    due = time.monotonic() + REFRESH_S
-                    while (left := due - time.monotonic()) > 0:
-                        message = self._next(link, min(left, REFRESH_S if answered else CONNECT_S))
-                        if message is None:
-                            if self._stopped() or not answered:
-                                return answered, "silent"
-                            break
+                    for message in self._answers(link):
                         answered = True
-                        if isinstance(message, Keys | Refused):
-                            self._tell(Heard(f"{host}:{port}", message))
-        except (OSError, PayloadError, ValueError) as error:
-            return answered, _why(error)
+                        self._tell(Heard(f"{host}:{port}", message))
+        except (OSError, ValueError) as error:
+            return answered, cause(error)
         return answered, "stopped"
+
+    def _answers(self, link: ssl.SSLSocket) -> Iterator[Keys | Refused]:
+        """What comes until it is time to ask again; TimeoutError if there was no answer to each question in time: the
+        other end may be gone, or hang, without a word."""
+        missing, due = set(self._groups), time.monotonic() + REFRESH_S
+        while (left := due - time.monotonic()) > 0 and not self._stopped():
+            message = self._next(link, min(left, ANSWER_S) if missing else left)
+            if isinstance(message, Keys | Refused):
+                missing.discard(message.group)
+                yield message
+            elif missing and not self._stopped():
+                raise TimeoutError("silent")
 
     def _stopped(self) -> bool:
         return bool(select.select([self._stop], [], [], 0)[0])
@@ -148,13 +158,3 @@ def _exactly(link: ssl.SSLSocket, size: int) -> bytes:
             raise ConnectionResetError("the server has gone")
         octets += more
     return octets
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error)

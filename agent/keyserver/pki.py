@@ -31,7 +31,7 @@ def enrol(folder: Path, devices: Iterable[str], servers: Iterable[str] = (), day
     servers = frozenset(servers)
     names = list(dict.fromkeys((*sorted(servers), *devices)))
     for name in names:
-        if not name or len(name) > 64 or "/" in name or name.startswith(".") or name == AUTHORITY:
+        if not name or len(name) > 64 or not name.isascii() or "/" in name or name.startswith(".") or name == AUTHORITY:
             raise PkiError(f"{name!r} is no name for a device")
     there = [path for name in names for path in _paths(folder, name) if path.exists()]
     if there:
@@ -46,6 +46,8 @@ def enrol(folder: Path, devices: Iterable[str], servers: Iterable[str] = (), day
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
             .add_extension(x509.ExtendedKeyUsage(SERVER if name in servers else DEVICE), critical=True)
+            .add_extension(_usage(authority=False), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
             .sign(signing, hashes.SHA256())
         )
         made.append(_write(folder, name, certificate, key))
@@ -74,18 +76,18 @@ def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
     certificate = (
         _begun("flisr laboratory", key.public_key(), name, YEARS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-                key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
+        .add_extension(_usage(authority=True), critical=True)
         .sign(key, hashes.SHA256())
-    )  # fmt: skip
+    )
     _write(folder, AUTHORITY, certificate, key)
     return certificate, key
+
+
+def _usage(authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True, key_cert_sign=authority, crl_sign=authority, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
 
 
 def _begun(name: str, key: ec.EllipticCurvePublicKey, issuer: x509.Name, life: timedelta) -> x509.CertificateBuilder:
@@ -98,6 +100,7 @@ def _begun(name: str, key: ec.EllipticCurvePublicKey, issuer: x509.Name, life: t
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - DAY)
         .not_valid_after(now + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 

@@ -12,7 +12,8 @@
     peer: {address: 10.0.0.6:8852, name: server2}   # optional
     takeover-s: 30
     groups:
-      flisr: {algorithm: hmac-sha256-128, life-s: 86400, ahead-s: 3600, members: [F1FLISR, R11FLISR]}
+      flisr: {algorithm: hmac-sha256-128, life-s: 86400, ahead-s: 3600, hold-s: 604800,
+              members: [F1FLISR, R11FLISR]}
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ FILE_MAX = 1 << 20
 FIELDS = {
     "flisr-key-server", "number", "listen", "certificate", "private-key", "ca", "store", "peer", "takeover-s", "groups",
 }  # fmt: skip
-GROUP_FIELDS = {"algorithm", "life-s", "ahead-s", "members"}
+GROUP_FIELDS = {"algorithm", "life-s", "ahead-s", "hold-s", "members"}
 LIFE_MIN_S = 4
 
 
@@ -119,7 +120,8 @@ def _group(name: str, entry: Any) -> GroupPolicy:
     ahead = _seconds(entry, "ahead-s", min(3_600, life // 2), 1, f"{where}: ")
     if ahead >= life:
         raise PolicyError(f"{where}: ahead-s must be less than life-s")
-    return GroupPolicy(name, algorithm, frozenset(members), life, ahead)
+    hold = _seconds(entry, "hold-s", 604_800, 0, f"{where}: ")
+    return GroupPolicy(name, algorithm, frozenset(members), life, ahead, hold_s=hold)
 
 
 def _known(entry: dict[Any, Any], fields: set[str], where: str) -> None:

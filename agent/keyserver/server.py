@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import secrets
 import socket
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -22,7 +21,8 @@ from agent.keyserver import payloads, store
 from agent.keyserver.authority import Authority
 from agent.keyserver.payloads import Keys, Message, PayloadError, Pull, Refused
 from agent.keyserver.policy import ServerConfig
-from agent.keyserver.tls import context, name_of
+from agent.keyserver.tls import IdentityError, cause, context, end_of, name_of, stamp_of
+from agent.time.clock import now_us
 
 FIRST_FRAME_S = 10.0
 """Who has connected has so long to show a certificate, so long to ask …"""
@@ -33,13 +33,10 @@ IDLE_S = 900.0
 CONNECTIONS_MAX = 1024
 SESSIONS_MAX = 4
 """Of one member; the oldest makes room."""
+ENDS_SOON_S = 30 * 86_400
+"""So long before a member's certificate is over the audit tells it with every connection."""
 TICK_S = 0.5
 RETRY_S = 2.0
-
-
-def now_us() -> int:
-    """UTC."""
-    return time.time_ns() // 1000
 
 
 async def receive(reader: asyncio.StreamReader) -> Message:
@@ -63,6 +60,8 @@ class Session:
 
     name: str
     writer: asyncio.StreamWriter
+    until_s: float
+    """End of its certificate (UTC)."""
     groups: set[str] = field(default_factory=set)
 
 
@@ -87,7 +86,9 @@ class KeyServer:
         self._settled = asyncio.Event()
         """The other server was asked, or there is none."""
         self._peer_answers = 0
+        self._stamp = stamp_of(config.identity)
         self._listening = context(config.identity, server=True)
+        self._calling = context(config.identity, server=False)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -121,6 +122,7 @@ class KeyServer:
 
     async def _keep(self) -> None:
         while True:
+            self._renew()
             self._authority.advance(now_us())
             self._publish()
             await asyncio.sleep(TICK_S)
@@ -145,6 +147,23 @@ class KeyServer:
             for name in groups:
                 if name in session.groups:
                     self._begin(self._tell(session, name))
+
+    def _renew(self) -> None:
+        """Certificates or the list of revoked ones may be others than before: all show theirs again."""
+        stamp = stamp_of(self._config.identity)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            listening = context(self._config.identity, server=True)
+            self._calling = context(self._config.identity, server=False)
+        except IdentityError as error:
+            self._say(f"ALARM {error}: the former certificates stay")
+            return
+        self._listening = listening
+        self._say("certificates read again")
+        for session in self._sessions:
+            session.writer.transport.abort()
 
     async def _tell(self, session: Session, group: str) -> None:
         try:
@@ -183,12 +202,15 @@ class KeyServer:
             )
         except OSError as error:
             self.counters["handshake"] += 1
-            self._say(f"{where} refused: {_why(error)}")
+            self._say(f"{where} refused: {cause(error)}")
             return
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        session = Session(name_of(writer.get_extra_info("peercert")), writer)
+        shown = writer.get_extra_info("peercert")
+        session = Session(name_of(shown), writer, end_of(shown))
         self._admit(session)
-        self._say(f"{session.name} connected from {where}")
+        soon = session.until_s - time.time() < ENDS_SOON_S
+        ends = f", its certificate ends on {time.strftime('%F', time.gmtime(session.until_s))}" if soon else ""
+        self._say(f"{session.name} connected from {where}{ends}")
         try:
             await self._converse(session, reader)
         except PayloadError as error:
@@ -218,6 +240,8 @@ class KeyServer:
                 message = await receive(reader)
             if not isinstance(message, Pull):
                 raise PayloadError(f"a {type(message).__name__} from a member", "unknown")
+            if time.time() >= session.until_s:
+                raise PayloadError("its certificate is over", "certificate")
             if session.name != self._config.peer_name:
                 await self._settled.wait()
             answer = self._authority.answer(session.name, message.group, now_us())
@@ -233,20 +257,19 @@ class KeyServer:
 
     async def _follow(self, host: str, port: int) -> None:
         """As long as it answers, its keys are ours as well."""
-        known = context(self._config.identity, server=False)
         said = ""
         while True:
             why = "has gone"
             try:
                 async with asyncio.timeout(SENT_S):
-                    reader, writer = await asyncio.open_connection(host, port, ssl=known)
+                    reader, writer = await asyncio.open_connection(host, port, ssl=self._calling)
                 try:
                     said = ""
                     await self._listen_to_peer(reader, writer)
                 finally:
                     writer.close()
             except (OSError, EOFError, PayloadError) as error:
-                why = _why(error)
+                why = cause(error)
             if why != said:
                 self._say(f"the other server, {self._config.peer_name}: {why}")
                 said = why
@@ -282,16 +305,3 @@ class KeyServer:
         self._peer_answers += 1
         if self._peer_answers >= len(self._authority.policies):
             self._settled.set()
-
-
-def _why(error: Exception) -> str:
-    """In few words; what OpenSSL says begins with its own name for the error."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    if isinstance(error, TimeoutError):
-        return "too slow"
-    if isinstance(error, OSError):
-        return error.strerror or str(error) or type(error).__name__
-    return str(error)

@@ -6,6 +6,8 @@ import ssl
 from pathlib import Path
 from typing import Any, NamedTuple
 
+CRL = b"-----BEGIN X509 CRL-----"
+
 
 class Identity(NamedTuple):
     """Files of one end: its certificate, its private key, and the authority that both ends trust."""
@@ -13,6 +15,7 @@ class Identity(NamedTuple):
     certificate: Path
     private_key: Path
     authority: Path
+    """May contain the authority's list of revoked certificates (CRL, PEM) as well, which then must be in time."""
 
 
 class IdentityError(ValueError):
@@ -35,6 +38,8 @@ def context(identity: Identity, server: bool) -> ssl.SSLContext:
     try:
         made.load_cert_chain(identity.certificate, identity.private_key, password=_no_password)
         made.load_verify_locations(identity.authority)
+        if CRL in identity.authority.read_bytes():
+            made.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     except (ssl.SSLError, OSError) as error:
         raise IdentityError(
             f"{identity.certificate}, {identity.private_key}, {identity.authority}: {error.args[-1]}"
@@ -54,3 +59,34 @@ def name_of(certificate: Any) -> str:
             if name == "commonName":
                 return str(value)
     return next((str(value) for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "DNS"), "")
+
+
+def end_of(certificate: Any) -> float:
+    """When what ``getpeercert`` gave is over (s, UTC)."""
+    return ssl.cert_time_to_seconds((certificate or {})["notAfter"])
+
+
+def stamp_of(identity: Identity) -> tuple[tuple[int, int] | None, ...]:
+    """Tells whether the files are others than before."""
+    return tuple(_stamp(path) for path in identity)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def cause(error: Exception) -> str:
+    """Why a connection did not come about or ended, in few words; what OpenSSL says begins with its own name for it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if isinstance(error, TimeoutError):
+        return "silent"
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    return str(error)

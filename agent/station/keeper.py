@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent.station import keyset
 from agent.station.alarms import Alarms
 from agent.station.eventlog import EventLog
-from agent.station.served import SECOND_US, Served, now_us
+from agent.station.served import SECOND_US, Served
+from agent.time.clock import now_us
 
 if TYPE_CHECKING:
     from agent.keyserver.client import KeyClient

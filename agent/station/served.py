@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.security.frames import Key, make_key
 from agent.security.ring import GRACE_S
 from agent.station import durable, keyset
+from agent.time.clock import now_us
 
 if TYPE_CHECKING:  # YAML and TLS are loaded by whom they serve: they have a price in memory
     from agent.keyserver.client import Heard, KeyClient
@@ -40,11 +42,6 @@ class ServerOptions(NamedTuple):
     hold_s: int = HOLD_S
 
 
-def now_us() -> int:
-    """UTC."""
-    return time.time_ns() // 1000
-
-
 # --- from what was told to keys with times ---------------------------------------------------------------------------
 
 
@@ -55,13 +52,34 @@ def ring_of(told: Keys, hold_s: int, now: int, before: KeyRing | None = None) ->
 
     known = {key.identifier: key for key in before or ()}
     others = [key for key in before or () if key.group != told.group]
-    return KeyRing([*others, *_chain(told, hold_s, now, known)], GRACE_S)
+    chain = list(_chain(told, hold_s, now, known))
+    former = list(_former([key for key in before or () if key.group == told.group], chain, now))
+    room = keyset.SAMPLES_KEYS_MAX - len(chain)
+    return KeyRing([*others, *former[max(0, len(former) - room) :], *chain], GRACE_S)
+
+
+def _former(before: list[Key], chain: list[Key], now: int) -> Iterator[Key]:
+    """Keys of which nothing is told any more, for the server has lost its own: current until the first one that is told
+    begins, and then good for the grace. Others may not have heard of that one yet."""
+    if not chain:
+        return
+    told = {key.identifier for key in chain}
+    cut = max(now, min(key.valid_from_us or 0 for key in chain))
+    for key in before:
+        begins, until = key.valid_from_us or 0, min(key.valid_until_us or cut, cut)
+        if key.identifier not in told and begins < min(now, until) and now < until + GRACE_S * SECOND_US:
+            yield make_key(
+                key.identifier, key.algorithm, key.secret, key.group,
+                valid_from_us=key.valid_from_us, valid_until_us=until,
+            )  # fmt: skip
 
 
 def _chain(entry: Keys, hold_s: int, now: int, known: dict[int, Key]) -> Iterator[Key]:
+    """What is told. A key is held until the next one begins, and the last one for ``hold_s``."""
     begun = False
-    for told in entry.keys[-keyset.SAMPLES_KEYS_MAX :]:  # more there are only after two servers were apart
-        held_s = hold_s if told is entry.keys[-1] else 0
+    chain = entry.keys[-keyset.SAMPLES_KEYS_MAX :]  # more there are only after two servers were apart
+    for told, following in zip_longest(chain, chain[1:]):
+        held_s = hold_s if following is None else max(0, min(following.delay_s - told.remaining_s, hold_s))
         key = make_key(
             told.identifier, told.algorithm, told.secret, entry.group,
             valid_from_us=now + told.delay_s * SECOND_US if told.delay_s or begun else None,

@@ -72,14 +72,14 @@ def test_a_chain_of_keys_rolls_over_without_a_gap() -> None:
 def test_the_next_key_is_told_ahead_and_the_last_one_for_a_while() -> None:
     server = authority()
     turn(server, NOW)
-    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW).keys] == [(0, 100)]
-    assert turn(server, NOW + 79 * S) == []
-    assert turn(server, NOW + 80 * S) == ["flisr"]
-    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW + 80 * S).keys] == [(0, 20), (20, 120)]
-    assert turn(server, NOW + 129 * S) == []
-    assert [key.remaining_s for key in told(server, NOW + 129 * S).keys] == [1, 71]
-    assert turn(server, NOW + 130 * S) == ["flisr"]
-    assert len(told(server, NOW + 130 * S).keys) == 1
+    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW).keys] == [(20, 120)]
+    assert turn(server, NOW + 99 * S) == []
+    assert turn(server, NOW + 100 * S) == ["flisr"]
+    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW + 100 * S).keys] == [(0, 20), (20, 120)]
+    assert turn(server, NOW + 149 * S) == []
+    assert [key.remaining_s for key in told(server, NOW + 149 * S).keys] == [1, 71]
+    assert turn(server, NOW + 150 * S) == ["flisr"]
+    assert len(told(server, NOW + 150 * S).keys) == 1
 
 
 def test_what_is_not_on_disk_is_not_told() -> None:
@@ -87,18 +87,54 @@ def test_what_is_not_on_disk_is_not_told() -> None:
     server.advance(NOW)
     assert told(server, NOW).keys == ()
     turn(server, NOW)
-    server.advance(NOW + 80 * S)
+    server.advance(NOW + 100 * S)
     assert server.unannounced() == ["flisr"]
-    assert len(told(server, NOW + 80 * S).keys) == 1
+    assert len(told(server, NOW + 100 * S).keys) == 1
     server.announce()
-    assert len(told(server, NOW + 80 * S).keys) == 2
+    assert len(told(server, NOW + 100 * S).keys) == 2
 
 
-def test_after_a_long_rest_there_is_a_key_at_once() -> None:
+def test_a_server_that_was_away_lets_members_go_on_until_all_can_have_heard() -> None:
+    """The last key is over, all hold it: the next one is current only when the last of them has asked again."""
     server = authority()
     turn(server, NOW)
-    turn(server, NOW + 10_000 * S)
-    assert [(key.delay_s, key.remaining_s) for key in told(server, NOW + 10_000 * S).keys] == [(0, 100)]
+    hold = POLICY.hold_s
+    first = ring_of(told(server, NOW), hold, NOW)
+    back = NOW + 10_000 * S
+    turn(server, back)
+    assert [(key.delay_s, key.remaining_s) for key in told(server, back).keys] == [(0, 1), (20, 120)]
+    quick = ring_of(told(server, back), hold, back, first)
+    late = ring_of(told(server, back + 15 * S), hold, back + 15 * S, first)
+    fresh = ring_of(told(server, back), hold, back)
+    for second in range(0, 60, 5):
+        now = back + second * S
+        everyone = [ring.schedule("flisr") for ring in (quick, first if second < 15 else late, fresh)]
+        for publisher in everyone:
+            for hearer in everyone:
+                assert hearer.find(publisher.signing(now).identifier, now)
+    assert quick.signing("flisr", back + 25 * S).identifier != first.signing("flisr", back).identifier
+
+
+def test_a_key_that_nobody_holds_any_more_is_not_told_again() -> None:
+    server = authority()
+    turn(server, NOW)
+    late = NOW + (121 + POLICY.hold_s) * S
+    turn(server, late)
+    assert [(key.delay_s, key.remaining_s) for key in told(server, late).keys] == [(20, 120)]
+
+
+def test_two_servers_do_not_remind_each_other_of_a_key_for_ever() -> None:
+    """The second has forgotten it a moment earlier, and hears of it once more."""
+    first, second = authority(1, "server2"), authority(2, "server1")
+    turn(first, NOW + 5 * S)
+    second.merge(told(first, NOW + 5 * S, "server2"), NOW + 5 * S)
+    turn(first, NOW + 105 * S)
+    second.merge(told(first, NOW + 105 * S, "server2"), NOW + 105 * S)
+    old = told(first, NOW + 105 * S).keys[0].identifier
+    second.chains["flisr"].keys = [key for key in second.chains["flisr"].keys if key.identifier != old]
+    late = NOW + 154 * S
+    assert old in {key.identifier for key in told(first, late).keys}
+    assert not second.merge(told(first, late, "server2"), late)
 
 
 def test_only_members_get_keys_and_nobody_learns_what_groups_there_are() -> None:
@@ -121,14 +157,14 @@ def test_the_second_server_takes_over_and_both_are_one_again() -> None:
     assert turn(second, NOW + 7 * S) == ["flisr"], "its members hear of it"
     # The first one is gone; the second makes the next key, and continues the chain.
     assert turn(second, NOW + 30 * S) == []
-    assert turn(second, NOW + 90 * S) == ["flisr"]
-    both = told(second, NOW + 90 * S).keys
+    assert turn(second, NOW + 105 * S) == ["flisr"]
+    both = told(second, NOW + 105 * S).keys
     assert [key.identifier % 2 for key in both] == [1, 0]
     assert abs(both[1].delay_s - both[0].remaining_s) <= 1
     # It comes back, without knowing of that.
-    assert first.merge(told(second, NOW + 91 * S, "server1"), NOW + 91 * S)
-    assert turn(first, NOW + 92 * S) == ["flisr"]
-    assert {k.identifier for k in told(first, NOW + 92 * S).keys} == {k.identifier for k in both}
+    assert first.merge(told(second, NOW + 111 * S, "server1"), NOW + 111 * S)
+    assert turn(first, NOW + 112 * S) == ["flisr"]
+    assert {k.identifier for k in told(first, NOW + 112 * S).keys} == {k.identifier for k in both}
 
 
 def test_a_member_goes_on_with_the_last_key_while_no_server_answers() -> None:

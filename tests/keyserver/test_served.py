@@ -68,6 +68,39 @@ def test_who_hears_of_a_chain_late_signs_with_the_current_key() -> None:
     assert [ring.schedule("flisr").find(n, NOW + 100 * S).identifier for n in (1, 3, 5)] == [1, 3, 5]
 
 
+def test_a_server_that_has_lost_its_keys_cuts_nobody_off() -> None:
+    """It begins anew. Who has heard of that and who has not yet understand each other; a minute later the old keys
+    are those before the present one, and after the grace they are gone."""
+    before = ring_of(Keys("flisr", 9, (tek(1, 0, 500), tek(3, 500, 1500))), 60, NOW)
+    anew = Keys("flisr", 1, (tek(5, 120, 1620),))
+    ring = ring_of(anew, 60, NOW + 10 * S, before)
+    assert [key.identifier for key in ring] == [1, 5], "the next one of yesterday was never used"
+    assert ring.signing("flisr", NOW + 20 * S).identifier == 1
+    assert before.schedule("flisr").find(1, NOW + 20 * S)
+    assert same(ring_of(anew._replace(keys=(tek(5, 100, 1600),)), 60, NOW + 30 * S, ring), ring)
+    assert ring.signing("flisr", NOW + 130 * S).identifier == 5
+    late = NOW + 400 * S
+    assert ring.schedule("flisr").find(1, late)
+    told = anew._replace(keys=(tek(5, 0, 1230),))
+    assert [key.identifier for key in ring_of(told, 60, late, ring)] == [1, 5]
+    gone = NOW + 431 * S
+    assert [key.identifier for key in ring_of(anew._replace(keys=(tek(5, 0, 1199),)), 60, gone, ring)] == [5]
+
+
+def test_of_keys_that_are_not_told_any_more_there_is_room_for_a_few(tmp_path: Path) -> None:
+    """The receiver of samples has room for four; and what is kept is a key file that can be read."""
+    before = ring_of(Keys("flisr", 9, tuple(tek(n, 0, 10 * n) for n in (1, 2, 3, 4))), 60, NOW)
+    ring = ring_of(Keys("flisr", 1, (tek(5, 0, 900), tek(6, 900, 1800))), 60, NOW + 5 * S, before)
+    assert [key.identifier for key in ring] == [3, 4, 5, 6]
+    assert ring.signing("flisr", NOW + 6 * S).identifier == 5
+    path = tmp_path / "keys"
+    path.write_text(document_of(ring))
+    path.chmod(0o600)
+    assert same(load(path), ring)
+    assert [k.identifier for k in ring_of(Keys("flisr", 1, tuple(tek(n, 0, 9) for n in range(10, 14))), 0, NOW + 6 * S,
+                                          ring)] == [10, 11, 12, 13]  # fmt: skip
+
+
 def test_a_group_of_which_nothing_is_told_keeps_its_keys_and_their_times() -> None:
     frames, samples = Keys("flisr", 1, (tek(1, 0, 500),)), Keys("flisr-sv", 1, (tek(2, 0, 500), tek(4, 500, 900)))
     before = ring_of(samples, 60, NOW, ring_of(frames, 60, NOW))

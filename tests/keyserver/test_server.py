@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.keyserver import client, payloads, pki, policy, server, store
 from agent.keyserver.authority import Authority
@@ -300,6 +304,122 @@ def test_the_second_server_stands_in(folder: Path, tmp_path: Path, monkeypatch: 
             until(lambda: any(str(number) in line for line in first.lines for number in made - begun))
 
 
+@contextmanager
+def hanging(folder: Path, directory: Path) -> Iterator[tuple[str, int]]:
+    """A server that gives each member its first answers, and then no word any more."""
+    policy_of = policy.load(configured(folder, directory, 2)).groups
+    made = Authority(policy_of, 1, os.urandom, 0)
+    made.advance(0)
+    made.announce()
+    speaking = context(identity(folder, "server2"), server=True)
+    links: list[ssl.SSLSocket] = []
+
+    def attend(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                links.append(speaking.wrap_socket(listener.accept()[0], server_side=True))
+                links[-1].recv(100)
+                links[-1].sendall(payloads.encode(made.answer("F1", "flisr", 0)))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=attend, args=(listener,))
+        thread.start()
+        yield listener.getsockname()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for link in links:
+        link.close()
+
+
+def test_a_server_that_hangs_is_left(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has answered once, its host keeps the connection: the other one is asked. Alone, somebody is told."""
+    monkeypatch.setattr(client, "REFRESH_S", 0.5)
+    monkeypatch.setattr(client, "ANSWER_S", 0.5)
+    monkeypatch.setattr(client, "RETRY_S", (0.2,))
+    with hanging(folder, tmp_path) as hung:
+        with member([hung], identity(folder, "F1")) as heard:
+            until(lambda: bool(keys_in(heard)))
+        with (
+            serving(configured(folder, tmp_path)) as running,
+            member([hung, running.server.address], identity(folder, "F1")) as heard,
+        ):
+            other = f"127.0.0.1:{running.server.address[1]}"
+            until(lambda: any(entry.server == other and entry.message for entry in heard))
+            assert heard[0].server != other
+
+
+def revoke(folder: Path, name: str) -> None:
+    """Put a list that names this certificate behind that of the authority."""
+    authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    now = datetime.now(UTC)
+    serial = x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes()).serial_number
+    entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+    made = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(now - timedelta(days=1))
+        .next_update(now + timedelta(days=1))
+        .add_revoked_certificate(entry)
+        .sign(key, hashes.SHA256())
+    )
+    with (folder / "ca.pem").open("ab") as file:
+        file.write(made.public_bytes(serialization.Encoding.PEM))
+
+
+def test_a_revoked_certificate_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server notices the new list, and all that are connected show their certificates again."""
+    monkeypatch.setattr(client, "RETRY_S", (0.2,))
+    pki.enrol(tmp_path, ["F1", "R11"], ["server1"])
+    with (
+        serving(configured(tmp_path, tmp_path)) as running,
+        member([running.server.address], identity(tmp_path, "F1")) as stolen,
+        member([running.server.address], identity(tmp_path, "R11")) as honest,
+    ):
+        until(lambda: bool(keys_in(stolen)) and bool(keys_in(honest)))
+        revoke(tmp_path, "F1")
+        until(lambda: "certificates read again" in running.lines)
+        until(lambda: any("certificate revoked" in line for line in running.lines))
+        seen = len(keys_in(honest))
+        until(lambda: len(keys_in(honest)) > seen or any("R11 connected" in line for line in running.lines[-6:]))
+        known = len(keys_in(stolen))
+        until(lambda: running.server.counters["handshake"] >= 3)
+        assert len(keys_in(stolen)) == known
+        (tmp_path / "ca.pem").write_text("nothing")
+        until(lambda: any("ALARM" in line and "former certificates stay" in line for line in running.lines))
+
+
+def test_a_certificate_that_comes_to_its_end_is_told_and_ends_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "REFRESH_S", 0.3)
+    pki.enrol(tmp_path, ["F1"], ["server1"], days=2)
+    with (
+        serving(configured(tmp_path, tmp_path)) as running,
+        member([running.server.address], identity(tmp_path, "F1")) as heard,
+    ):
+        until(lambda: bool(keys_in(heard)))
+        assert any("F1 connected" in line and "its certificate ends on 20" in line for line in running.lines)
+        running.server._sessions[0].until_s = time.time()
+        until(lambda: running.server.counters["certificate"] >= 1)
+        assert "F1: refused, its certificate is over" in running.lines
+
+
+def test_the_laboratorys_certificates_pass_the_strictest_reading(folder: Path) -> None:
+    """RFC 5280, as OpenSSL reads it when told to (and Python from 3.13 on)."""
+    ends = [context(identity(folder, name), server=name == "server1") for name in ("server1", "F1")]
+    for end in ends:
+        end.verify_flags |= ssl.VERIFY_X509_STRICT
+    left, right = socket.socketpair()
+    with left, right:
+        thread = threading.Thread(target=lambda: ends[0].wrap_socket(left, server_side=True).close())
+        thread.start()
+        with ends[1].wrap_socket(right, server_hostname="server1") as link:
+            assert link.version() == "TLSv1.3"
+        thread.join()
+
+
 def test_a_server_that_comes_back_serves_what_it_had(folder: Path, tmp_path: Path) -> None:
     file = configured(folder, tmp_path)
     with serving(file) as running, member([running.server.address], identity(folder, "F1")) as heard:
@@ -320,6 +440,8 @@ def test_files_that_cannot_be_used_are_named(folder: Path, tmp_path: Path) -> No
     ):
         with pytest.raises(IdentityError, match=words):
             context(bad, server=False)
+    with pytest.raises(pki.PkiError, match="no name"):
+        pki.enrol(folder, ["Schütz"])
     with pytest.raises(pki.PkiError, match="never overwritten"):
         pki.enrol(folder, ["new", "F1"])
     assert not (folder / "new.pem").exists()
@@ -336,6 +458,7 @@ def test_files_that_cannot_be_used_are_named(folder: Path, tmp_path: Path) -> No
         ("groups: {g: {members: [F1], life-s: 10, ahead-s: 10}}", "ahead-s"),
         ("colour: red", "unknown field"),
         ("peer: 10.0.0.1:2", "peer"),
+        ("groups: {g: {members: [F1], hold-s: -1}}", "hold-s"),
         ("takeover-s: soon", "takeover-s"),
         ("store: [", "not YAML"),
     ],
