@@ -11,10 +11,14 @@ PIPFLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml setup.py constraints.txt agent/core/build.py agent/goose/inbox_build.py \
-          $(filter-out agent/core/_core.c agent/goose/_inbox.c,$(wildcard agent/core/*.[ch] agent/goose/*.[ch]))
+# What setup.py compiles: after a change of it the old library would still be the one that runs.
+COMPILED := agent/core/build.py agent/goose/inbox_build.py $(wildcard agent/logic/*.py simulator/*.py simulator/virtual/*.py) \
+            $(filter-out agent/core/_core.c agent/goose/_inbox.c,$(wildcard agent/core/*.[ch] agent/goose/*.[ch]))
+
+$(STAMP): pyproject.toml setup.py constraints.txt $(COMPILED)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install $(PIPFLAGS) setuptools cffi
+	$(BIN)/pip install $(PIPFLAGS) setuptools cffi mypy
+	find agent simulator -name '*.so' -delete
 	$(BIN)/pip install $(PIPFLAGS) --no-build-isolation --editable '.[test]'
 	$(BIN)/python -m compileall -q agent scl simulator benchmarks
 	touch $(STAMP)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,7 @@ settings.register_profile("ci", deadline=None, print_blob=True)
 CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 settings.load_profile("ci" if CI else "default")
 
+ROOT = Path(__file__).parents[1]
 FORBIDDEN = ("forbidden here", "needs the right", "may not have namespaces here", "without the right", "needs root")
 """Reasons of what the kernel does not allow an ordinary user."""
 
@@ -29,6 +31,16 @@ def _note(nodeid: str, longrepr: object) -> None:
     refused = os.geteuid() != 0 and any(words in reason for words in FORBIDDEN)
     kept = _refused if refused else _skipped
     kept.append(f"{nodeid}: {reason}")
+
+
+def pytest_configure() -> None:
+    """What was edited since it was compiled is not what would be tested."""
+    built = ROOT / ".venv" / ".ready"
+    ready = built.stat().st_mtime if built.exists() else 0.0
+    for library in (*ROOT.glob("agent/logic/*.so"), *ROOT.glob("simulator/**/*.so")):
+        source = library.with_name(library.name.partition(".")[0] + ".py")
+        if source.exists() and source.stat().st_mtime > max(ready, library.stat().st_mtime):
+            raise pytest.UsageError(f"{source.relative_to(ROOT)} is newer than its compiled form: make setup")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

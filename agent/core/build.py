@@ -16,6 +16,7 @@ _SOURCES = [
     "keys.c",
     "onset.c",
     "frequency.c",
+    "filters.c",
     "direction.c",
     "detector.c",
     "publish.c",

@@ -11,8 +11,6 @@
 
 #include "phasor.h"
 
-#define TABLE_UNIT 1048576.0   /* 2^20: sums of 31-bit samples over a cycle stay within 63 bits */
-#define MIMIC_CYCLES 2.0
 #define SUB_CYCLE_MARGIN 1.07
 #define ENERGISED_FACTOR 2.0
 #define HIGH_SET 12.0 /* of the pick-up: above all inrush */
@@ -23,33 +21,20 @@
 #define ALARM_ON_SHARE 0.30
 #define ALARM_OFF_SHARE 0.20
 
-static const int CHANNEL[6] = {0, 1, 2, 4, 5, 6};
-
-void detector_prepare(detector *d, const core_config *config) {
+int detector_prepare(detector *d, const core_config *config) {
     memset(d, 0, sizeof *d);
     d->config = *config;
     d->cycle = config->rate / config->frequency;
     d->half = d->cycle / 2;
     d->quarter = d->cycle / 4;
-    for (int k = 0; k < d->cycle; k++) {
-        d->cosine[k] = lround(cos(2 * M_PI * k / d->cycle) * TABLE_UNIT);
-        d->sine[k] = lround(sin(2 * M_PI * k / d->cycle) * TABLE_UNIT);
-    }
-    for (int c = 0; c < 6; c++) {
-        double scale = (c < 3 ? config->current_scale : config->voltage_scale) * M_SQRT2 / TABLE_UNIT;
-        d->full_scale[c] = scale / d->cycle;
-        d->half_scale[c] = scale / d->half;
-    }
-    double tau = MIMIC_CYCLES * d->cycle;
-    double complex one = turn(-360.0 / d->cycle);
-    double complex gain = (1 + tau) - tau * one;
-    d->mimic_now = (1 + tau) / gain;
-    d->mimic_before = -tau * one / gain;
+    d->past_length = 3 * d->cycle / 2 + 1;
+    int wrong = filters_prepare(d);
     onset_prepare(&d->onset, config);
-    frequency_prepare(&d->frequency, d->cycle, config->frequency, config->nominal_v / sqrt(3.0), MIMIC_CYCLES);
+    frequency_prepare(&d->frequency, d->cycle, config->frequency, config->nominal_v / sqrt(3.0), DETECTOR_MIMIC_CYCLES);
     for (int p = 0; p < 3; p++) d->zero_peak[p] = config->zero_current_a * M_SQRT2 / config->current_scale;
     d->state.level = BLIND;
     d->state.live = LIVE_UNKNOWN;
+    return wrong;
 }
 
 /* The six published fields that wake the reader. */
@@ -69,22 +54,14 @@ static int differs(published a, const core_state *s) {
 int detector_blind(detector *d) {
     published before = take(&d->state);
     if (d->state.level == START || d->state.level == PICKUP) d->state.end_us = d->state.upto_us;
-    memset(d->history, 0, sizeof d->history);
-    memset(d->full_re, 0, sizeof d->full_re);
-    memset(d->full_im, 0, sizeof d->full_im);
-    memset(d->half_re, 0, sizeof d->half_re);
-    memset(d->half_im, 0, sizeof d->half_im);
-    memset(d->second_re, 0, sizeof d->second_re);
-    memset(d->second_im, 0, sizeof d->second_im);
-    memset(d->full, 0, sizeof d->full);
-    memset(d->half_sum, 0, sizeof d->half_sum);
+    filters_forget(d);
     memset(d->small, 0, sizeof d->small);
     onset_forget(&d->onset);
     frequency_hold(&d->frequency);
     d->phase_start = d->phase_pickup = d->earth_start = d->earth_pickup = (detector_element){0};
     d->all_small = d->restrained = d->alarm_count = d->powers = 0;
     d->sub_off_until = d->sub_high_until = d->earth_off_until = 0;
-    d->index = 0;
+    d->index = d->at = 0;
     d->memory_until = 0;
     d->direction_next = NONE;
     d->direction_count = 0;
@@ -100,64 +77,14 @@ int detector_blind(detector *d) {
 
 /* Before the window slides, its oldest sample is a cycle old. */
 static void look_at_onset(detector *d, const int32_t values[CORE_CHANNELS]) {
-    int k = (int)(d->index % d->cycle);
+    int k = d->at;
     double now[6], before[6];
     for (int i = 0; i < 6; i++) {
         double scale = i < 3 ? d->config.current_scale : d->config.voltage_scale;
-        now[i] = values[CHANNEL[i]] * scale;
-        before[i] = d->history[i][k] * scale;
+        now[i] = values[detector_channel(i)] * scale;
+        before[i] = d->history[k][i] * scale;
     }
     onset_sample(&d->onset, now, before, now + 3, before + 3, d->voltage_good);
-}
-
-static void slide(detector *d, const int32_t values[CORE_CHANNELS]) {
-    int k = (int)(d->index % d->cycle);
-    int middle = k >= d->half ? k - d->half : k + d->half;
-    int twice = 2 * k >= d->cycle ? 2 * k - d->cycle : 2 * k;
-    int64_t c = d->cosine[k], s = d->sine[k], c2 = d->cosine[twice], s2 = d->sine[twice];
-    memcpy(d->full_before, d->full, sizeof d->full);
-    memcpy(d->half_before, d->half_sum, sizeof d->half_sum);
-    for (int i = 0; i < 6; i++) {
-        int64_t x = values[CHANNEL[i]], gone = d->history[i][k], between = d->history[i][middle];
-        d->history[i][k] = (int32_t)x;
-        d->full_re[i] += (x - gone) * c;
-        d->full_im[i] -= (x - gone) * s;
-        d->full[i] = ((double)d->full_re[i] + I * (double)d->full_im[i]) * d->full_scale[i];
-        if (i < 3) {
-            d->half_re[i] += (x + between) * c;
-            d->half_im[i] -= (x + between) * s;
-            d->second_re[i] += (x - gone) * c2;
-            d->second_im[i] -= (x - gone) * s2;
-            d->half_sum[i] = ((double)d->half_re[i] + I * (double)d->half_im[i]) * d->half_scale[i];
-        }
-    }
-    d->full[6] = d->full[0] + d->full[1] + d->full[2];
-    d->half_sum[3] = d->half_sum[0] + d->half_sum[1] + d->half_sum[2];
-}
-
-static double complex mimic(const detector *d, double complex now, double complex before) {
-    return times(d->mimic_now, now) + times(d->mimic_before, before);
-}
-
-static void magnitudes(detector *d) {
-    for (int i = 0; i < 4; i++) {
-        int f = i == 3 ? 6 : i;
-        d->current_full[i] = mimic(d, d->full[f], d->full_before[f]);
-        d->current_half[i] = mimic(d, d->half_sum[i], d->half_before[i]);
-        d->full_mimic2[i] = norm2(d->current_full[i]);
-        d->half_mimic2[i] = norm2(d->current_half[i]);
-        d->full2[i] = smaller(d->full_mimic2[i], norm2(d->full[f]));
-        d->half2[i] = smaller(d->half_mimic2[i], norm2(d->half_sum[i]));
-    }
-    double complex residual = 0;
-    for (int i = 0; i < 3; i++) {
-        double complex second = ((double)d->second_re[i] + I * (double)d->second_im[i]) * d->full_scale[i];
-        d->second2[i] = norm2(second);
-        residual += second;
-        d->voltage_full[i] = mimic(d, d->full[3 + i], d->full_before[3 + i]);
-    }
-    d->second2[3] = norm2(residual);
-    d->voltage_full[3] = d->voltage_full[0] + d->voltage_full[1] + d->voltage_full[2];
 }
 
 /* Presence --------------------------------------------------------------------------------------------------------- */
@@ -311,6 +238,19 @@ static void powers(detector *d) {
     d->state.q_kvar = q / count;
 }
 
+static const detector_past *past(const detector *d, int back) {
+    int at = d->past_at - back;
+    return &d->past[at < 0 ? at + d->past_length : at];
+}
+
+static void remember(detector *d) {
+    d->past_at = d->past_at + 1 < d->past_length ? d->past_at + 1 : 0;
+    detector_past *now = &d->past[d->past_at];
+    memcpy(now->full2, d->full_mimic2, sizeof now->full2);
+    memcpy(now->current, d->current_full, sizeof now->current);
+    now->positive = positive_sequence(d->full + 3);
+}
+
 /* Every quarter cycle; what stands a cycle back must have been a whole window too. */
 static void follow(detector *d) {
     if (d->index <= 2 * d->cycle) return;
@@ -318,9 +258,8 @@ static void follow(detector *d) {
         frequency_hold(&d->frequency);
         return;
     }
-    const double complex *old = d->old_positive;
-    frequency_quarter(&d->frequency, old[d->index % DETECTOR_MEMORY], old[(d->index - d->cycle) % DETECTOR_MEMORY]);
-    if (d->index % d->cycle == 0) frequency_cycle(&d->frequency);
+    frequency_quarter(&d->frequency, past(d, 0)->positive, past(d, d->cycle)->positive);
+    if (d->at == 0) frequency_cycle(&d->frequency);
 }
 
 int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t time_us, int voltage_good) {
@@ -328,24 +267,23 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     published before = take(s);
     d->voltage_good = voltage_good && d->config.nominal_v > 0;
     if (d->index >= d->cycle) look_at_onset(d, values);
-    slide(d, values);
+    filters_slide(d, values);
     d->index++;
+    d->at = d->at + 1 < d->cycle ? d->at + 1 : 0;
     s->upto_us = time_us;
     if (d->index <= d->cycle) return 0;
-    magnitudes(d);
+    filters_magnitudes(d);
     /* What was 1.5 cycles ago, or as long ago as the window has been full. */
-    int64_t age = d->index - d->cycle - 1, back = age < 3 * d->cycle / 2 ? age : 3 * d->cycle / 2;
-    memcpy(d->old_full2[d->index % DETECTOR_MEMORY], d->full_mimic2, sizeof d->old_full2[0]);
-    memcpy(d->old_current[d->index % DETECTOR_MEMORY], d->current_full, sizeof d->old_current[0]);
-    d->old_positive[d->index % DETECTOR_MEMORY] = positive_sequence(d->full + 3);
-    const double *old2 = d->old_full2[(d->index - back) % DETECTOR_MEMORY];
+    int64_t age = d->index - d->cycle - 1;
+    remember(d);
+    const detector_past *old = past(d, age < 3 * d->cycle / 2 ? (int)age : 3 * d->cycle / 2);
     presence(d);
-    zeros(d, values, old2);
+    zeros(d, values, old->full2);
     int was = s->level == START || s->level == PICKUP;
-    elements(d, old2, was ? d->load : d->old_current[(d->index - back) % DETECTOR_MEMORY]);
+    elements(d, old->full2, was ? d->load : old->current);
     int level = d->phase_pickup.on || d->earth_pickup.on ? PICKUP : d->phase_start.on || d->earth_start.on ? START : QUIET;
     s->level = level;
-    int due = d->index % d->quarter == 0;
+    int due = d->at % d->quarter == 0;
     if (level != QUIET && !was) {
         s->start_us = time_us;
         s->end_us = 0;
@@ -354,8 +292,8 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
         d->episode_index = d->index;
         d->direction_next = NONE;
         d->direction_count = 0;
-        memcpy(d->load, d->old_current[(d->index - back) % DETECTOR_MEMORY], sizeof d->load);
-        d->memory = d->old_positive[(d->index - back) % DETECTOR_MEMORY];
+        memcpy(d->load, old->current, sizeof d->load);
+        d->memory = old->positive;
         int good = norm2(d->memory) >= square(DEAD_SHARE * d->config.nominal_v / sqrt(3.0));
         d->memory_until = good ? d->index + 25 * d->cycle : 0;
     }
@@ -376,29 +314,4 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     if (due) follow(d);
     earth_alarm(d);
     return differs(before, s);
-}
-
-void detector_meter(detector *d) {
-    core_state *s = &d->state;
-    const frequency *f = &d->frequency;
-    double most = 0;
-    int twice = (int)(2 * (d->index + d->cycle - 1) % d->cycle); /* the newest sample has index - 1 */
-    double complex mirror = ((double)d->cosine[twice] - I * (double)d->sine[twice]) / TABLE_UNIT;
-    s->frequency_hz = f->hz;
-    s->frequency_held = f->held;
-    for (int i = 0; i < 4; i++) {
-        double complex current = frequency_corrected(f, d->current_full[i], mirror);
-        double complex voltage = frequency_corrected(f, d->voltage_full[i], mirror);
-        s->current_re[i] = creal(current);
-        s->current_im[i] = cimag(current);
-        s->voltage_re[i] = creal(voltage);
-        s->voltage_im[i] = cimag(voltage);
-        s->full_a[i] = sqrt(d->full2[i]);
-        s->half_a[i] = sqrt(d->half2[i]);
-        if (i < 3) {
-            s->second_a[i] = sqrt(d->second2[i]);
-            most = larger(most, s->second_a[i]);
-        }
-    }
-    s->second_a[3] = most;
 }

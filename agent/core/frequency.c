@@ -34,13 +34,13 @@ void frequency_prepare(frequency *f, int32_t cycle, double nominal_hz, double ph
     f->nominal_hz = nominal_hz;
     f->least2 = square(LEAST_SHARE * phase_v);
     f->mimic_cycles = mimic_cycles;
-    f->direct = f->behind_mimic = f->scale = 1;
+    f->correction.direct = f->correction.behind_mimic = f->correction.scale = 1;
     frequency_hold(f);
 }
 
 void frequency_hold(frequency *f) {
     f->turns = -SETTLE;
-    f->held = 1;
+    f->correction.held = 1;
 }
 
 void frequency_quarter(frequency *f, double complex now, double complex before) {
@@ -64,18 +64,18 @@ void frequency_cycle(frequency *f) {
         return;
     }
     double step = 2 * M_PI / f->cycle, tau = f->mimic_cycles * f->cycle;
-    f->hz = f->nominal_hz * (1 + off);
-    f->held = 0;
-    f->direct = mean_turn(-step * off, f->cycle);
+    f->correction.hz = f->nominal_hz * (1 + off);
+    f->correction.held = 0;
+    f->correction.direct = mean_turn(-step * off, f->cycle);
     double complex here = (1 + tau) - tau * (cos(step * (1 + off)) - I * sin(step * (1 + off)));
     double complex there = (1 + tau) - tau * (cos(step) - I * sin(step));
     /* The mirror is of the signal behind the mimic before its nominal gain was taken out. */
-    f->image = times(mean_turn(step * (2 + off), f->cycle), times(conj(there), conj(there))) / norm2(there);
-    f->scale = 1 / (norm2(f->direct) - norm2(f->image));
-    f->behind_mimic = times(there, conj(here)) / norm2(here);
+    f->correction.image = times(mean_turn(step * (2 + off), f->cycle), times(conj(there), conj(there))) / norm2(there);
+    f->correction.scale = 1 / (norm2(f->correction.direct) - norm2(f->correction.image));
+    f->correction.behind_mimic = times(there, conj(here)) / norm2(here);
 }
 
-double complex frequency_corrected(const frequency *f, double complex sum, double complex twice) {
+double complex frequency_corrected(const frequency_correction *f, double complex sum, double complex twice) {
     double complex seen = times(conj(f->direct), sum) - times(times(f->image, twice), conj(sum));
     return times(seen, f->behind_mimic) * f->scale;
 }

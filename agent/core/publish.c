@@ -1,16 +1,17 @@
 /* State goes out by a sequence lock, changes by an eventfd, samples by a ring with one writer. */
 #include <sched.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "receiver.h"
 
 void publish_state(core_receiver *r) {
-    detector_meter(&r->detector);
     r->detector.state.received_us = r->last_received;
     __atomic_store_n(&r->sequence, r->sequence + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    memcpy(&r->shared, &r->detector.state, sizeof r->shared);
+    memcpy(&r->shared, &r->detector.state, offsetof(core_state, current_re));
+    detector_meter(&r->detector, &r->meters);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     __atomic_store_n(&r->sequence, r->sequence + 1, __ATOMIC_RELEASE);
 }
@@ -23,6 +24,7 @@ void publish_change(core_receiver *r) {
 }
 
 void core_read(core_receiver *r, core_state *state) {
+    detector_meters meters;
     for (;;) {
         uint32_t before = __atomic_load_n(&r->sequence, __ATOMIC_ACQUIRE);
         if (before & 1) {
@@ -30,9 +32,11 @@ void core_read(core_receiver *r, core_state *state) {
             continue;
         }
         memcpy(state, &r->shared, sizeof *state);
+        meters = r->meters;
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&r->sequence, __ATOMIC_RELAXED) == before) return;
+        if (__atomic_load_n(&r->sequence, __ATOMIC_RELAXED) == before) break;
     }
+    detector_read(&meters, state);
 }
 
 void core_drain(core_receiver *r) {

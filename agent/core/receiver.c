@@ -134,7 +134,11 @@ core_receiver *core_open(const core_config *config, char *error, int32_t size) {
     }
     r->authenticated = config->key_count != 0;
     memset(r->config.keys, 0, sizeof r->config.keys);
-    detector_prepare(&r->detector, &r->config);
+    if (detector_prepare(&r->detector, &r->config)) {
+        fail(error, size, "memory");
+        core_close(r);
+        return NULL;
+    }
     r->quiet = 1;
     publish_state(r);
     return r;

@@ -35,6 +35,7 @@ struct core_receiver {
     /* published */
     uint32_t sequence;
     core_state shared;
+    detector_meters meters;
     int64_t *times;
     int32_t *values;
     int64_t recorded;

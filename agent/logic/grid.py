@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import sqrt
+from typing import ClassVar
 
 from scl.topology import DerKind, DeviceKind, Feeder
 
@@ -32,7 +33,7 @@ def _worth(feeder: Feeder, zone: int) -> tuple[float, float, float]:
 class Grid:
     """Static topology of one feeder, by index."""
 
-    _last: tuple[Feeder, Grid] | None = None
+    _last: ClassVar[tuple[Feeder, Grid] | None] = None
 
     @classmethod
     def of(cls, feeder: Feeder) -> Grid:

@@ -33,7 +33,7 @@ class Rekeying:
     def __init__(self, wire: RekeyedWire, core: RekeyedCore | None, event: Callable[[str, int, Details], None]) -> None:
         self._wire = wire
         self._core = core
-        self._event = event
+        self.event = event
         self._samples: tuple[CoreKey, ...] = ()
         """To be given to the receiver of samples; empty: it has them."""
         self._told = ""
@@ -55,7 +55,7 @@ class Rekeying:
         told = ",".join(str(key.identifier) for key in keys)
         if told != self._told:
             self._told = told
-            self._event("keys", now, (("keys", told),))
+            self.event("keys", now, (("keys", told),))
 
     def go_on(self, now: int) -> None:
         """Again a tenth of a second later while a frame is looked at with the keys before the present ones."""
@@ -67,4 +67,4 @@ class Rekeying:
             self._refuse(error, now)
 
     def _refuse(self, error: Exception, now: int) -> None:
-        self._event("keys_refused", now, (("why", str(error)), ("alarm", True)))
+        self.event("keys_refused", now, (("why", str(error)), ("alarm", True)))

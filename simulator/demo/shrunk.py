@@ -6,6 +6,7 @@ network loses or delays in virtual time is not repeated here, and detection that
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ def read(path: Path) -> tuple[Scenario, int]:
         raise ScenarioError(str(error)) from error
     if not found.happenings:
         raise ScenarioError(f"{path}: nothing happens in it")
+    faults = [field.name for field in fields(virtual.Faulty)]
     first = min(h.at_ms for h in found.happenings)
     steps = []
     for device, faulty in found.faulty.items():
-        wrong = [name for name in virtual.Faulty.__slots__ if getattr(faulty, name) and name not in MECHANISM]
+        wrong = [name for name in faults if getattr(faulty, name) and name not in MECHANISM]
         if wrong:
             raise ScenarioError(f"{path}: {wrong[0]} of {device} cannot be staged with real processes")
         for name in MECHANISM:

@@ -14,43 +14,16 @@ only "newer than the last" can fail for them (reordering, duplication), and only
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.logic.messages import BreakerCommand, BreakerStatus, Report
+from simulator.virtual.acceptance import MAX_AGE, Frame, Gate
 
 if TYPE_CHECKING:
     from simulator.virtual.world import World
 
 OFFSETS = (0, 4_000, 20_000, 120_000, 1_120_000)
 INTERVALS = (4_000, 16_000, 100_000, 1_000_000)
-MAX_AGE = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What the acceptance rule looks at."""
-
-    st: int
-    sent_us: int
-    authentic: bool = True
-    test: bool = False
-
-
-class Gate:
-    """The subscriber's acceptance rule."""
-
-    def refusal(self, frame: Frame, last_st: int, now: int) -> str:
-        """Why the frame is not accepted; empty if it is."""
-        if not frame.authentic:
-            return "unauthenticated"
-        if frame.test:
-            return "test"
-        if frame.st <= last_st:
-            return "replayed"
-        if now - frame.sent_us > MAX_AGE:
-            return "stale"
-        return ""
 
 
 class Bus:

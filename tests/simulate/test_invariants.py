@@ -6,8 +6,8 @@ import pytest
 
 from agent.logic.messages import Action, BreakerCommand, LockRecord, Operate
 from scl.topology import Feeder
+from simulator.virtual.acceptance import Frame, Gate
 from simulator.virtual.brains import BrainLike, real_brain
-from simulator.virtual.lan import Frame, Gate
 from simulator.virtual.scenario import Faulty, Happening, Scenario
 from simulator.virtual.world import START, Outcome, World
 from tests.simulate import lab
