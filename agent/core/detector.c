@@ -18,6 +18,14 @@
 #define LIVE_SHARE 0.22
 #define RISE_SHARE 0.3
 #define GROWN_SHARE 0.25
+/* Two sections that come alive half a cycle apart draw inrush that adds up in the fundamental and cancels in the second
+   harmonic. So what was distorted well before the start element saw it (a fault's step is for less), and then for a cycle,
+   holds the full-cycle element back for some cycles more, until it has decayed: while it is not clearly above the pick-up.
+   A fault meanwhile has an onset of its own. */
+#define SLIGHT_SECOND 0.06
+#define EARLY_CYCLES 0.3
+#define SEALED_CYCLES 5
+#define SEALED_FACTOR 1.5
 #define ALARM_ON_SHARE 0.30
 #define ALARM_OFF_SHARE 0.20
 
@@ -59,8 +67,8 @@ int detector_blind(detector *d) {
     onset_forget(&d->onset);
     frequency_hold(&d->frequency);
     d->phase_start = d->phase_pickup = d->earth_start = d->earth_pickup = (detector_element){0};
-    d->all_small = d->restrained = d->alarm_count = d->powers = 0;
-    d->sub_off_until = d->sub_high_until = d->earth_off_until = 0;
+    d->all_small = d->restrained = d->shaken = d->early = d->alarm_count = d->powers = 0;
+    d->sub_off_until = d->sub_high_until = d->earth_off_until = d->sealed_until = 0;
     d->index = d->at = 0;
     d->memory_until = 0;
     d->direction_next = NONE;
@@ -149,10 +157,17 @@ static int distorted(const detector *d, double second2, double complex now, doub
 
 static int phases_distorted(detector *d, const double complex before[3]) {
     double floor2 = square(0.5 * d->config.start_factor * d->config.phase_pickup_a);
-    int restrain = 0;
-    for (int p = 0; p < 3; p++)
-        restrain |= norm2(d->full[p]) >= floor2 && distorted(d, d->second2[p], d->full[p], before[p]);
+    double slight2 = square(SLIGHT_SECOND * d->config.phase_pickup_a);
+    int restrain = 0, shaken = 0;
+    for (int p = 0; p < 3; p++) {
+        if (!distorted(d, d->second2[p], d->full[p], before[p])) continue;
+        restrain |= norm2(d->full[p]) >= floor2;
+        shaken |= d->second2[p] >= slight2;
+    }
     d->restrained = restrain ? d->restrained + 1 : 0;
+    d->shaken = shaken ? d->shaken + 1 : 0;
+    if (!d->phase_start.on) d->early = d->shaken;
+    if (d->shaken >= d->cycle && d->early >= EARLY_CYCLES * d->cycle) d->sealed_until = d->index + SEALED_CYCLES * d->cycle;
     return restrain;
 }
 
@@ -178,7 +193,8 @@ static void elements(detector *d, const double old2[3], const double complex bef
     int set = full2 >= square(threshold) || half_mimic2 >= square(threshold);
     settle(d, &d->phase_start, set, half_mimic2, full_mimic2, threshold);
     threshold = c->phase_pickup_a;
-    set = (full2 >= square(threshold) && !restrain) || (sub && d->onset.phase_open && half2 >= square(margin * threshold)) ||
+    double least = d->index < d->sealed_until ? SEALED_FACTOR * threshold : threshold;
+    set = (full2 >= square(least) && !restrain) || (sub && d->onset.phase_open && half2 >= square(margin * threshold)) ||
           half2 >= square(HIGH_SET * threshold);
     settle(d, &d->phase_pickup, set, half_mimic2, full_mimic2, threshold);
     if (c->earth_mode != EARTH_TRIP) return;

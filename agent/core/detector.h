@@ -57,8 +57,8 @@ typedef struct {
     /* elements */
     onset onset;
     detector_element phase_start, phase_pickup, earth_start, earth_pickup;
-    int32_t small[3], all_small, restrained, alarm_count;
-    int64_t sub_off_until, sub_high_until, earth_off_until;
+    int32_t small[3], all_small, restrained, shaken, early, alarm_count;
+    int64_t sub_off_until, sub_high_until, sealed_until, earth_off_until;
     int64_t episode_index;
     double complex memory, load[3];            /* from before the episode */
     int64_t memory_until;

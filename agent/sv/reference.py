@@ -20,6 +20,10 @@ MIMIC_CYCLES = 2.0
 SUB_CYCLE_MARGIN = 1.07
 ENERGISED_FACTOR = 2.0
 HIGH_SET = 12.0
+SLIGHT_SECOND = 0.06
+EARLY_CYCLES = 0.3
+SEALED_CYCLES = 5
+SEALED_FACTOR = 1.5
 GROWN_SHARE = 0.25
 CURRENTS = (0, 1, 2)
 VOLTAGES = (4, 5, 6)
@@ -91,8 +95,8 @@ class Reference:
         self._past: list[_Values] = []
         self._small = [0, 0, 0]
         self._all_small = 0
-        self._restrained = 0
-        self._sub_off_until = self._sub_high_until = self._earth_off_until = 0
+        self._restrained = self._shaken = self._early = 0
+        self._sub_off_until = self._sub_high_until = self._earth_off_until = self._sealed_until = 0
         self._phase_start, self._phase_pickup = _Element(), _Element()
         self._earth_start, self._earth_pickup = _Element(), _Element()
         self._next_direction, self._direction_count = Direction.NONE, 0
@@ -241,8 +245,15 @@ class Reference:
     def _elements(self, v: _Values, old: _Values, load: Sequence[complex], live: Live, index: int) -> None:
         c = self.config
         floor = 0.5 * c.start_factor * c.phase_pickup_a
-        restrain = any(abs(v.full[p]) >= floor and self._distorted(v.second[p], v.full[p], load[p]) for p in CURRENTS)
+        distorted = [p for p in CURRENTS if self._distorted(v.second[p], v.full[p], load[p])]
+        restrain = any(abs(v.full[p]) >= floor for p in distorted)
         self._restrained = self._restrained + 1 if restrain else 0
+        shaken = any(v.second[p] >= SLIGHT_SECOND * c.phase_pickup_a for p in distorted)
+        self._shaken = self._shaken + 1 if shaken else 0
+        if not self._phase_start.on:
+            self._early = self._shaken
+        if self._shaken >= self.cycle and self._early >= EARLY_CYCLES * self.cycle:
+            self._sealed_until = index + SEALED_CYCLES * self.cycle
         sub = index >= self._sub_off_until and live is not Live.DEAD and self._restrained < self.cycle
         margin = SUB_CYCLE_MARGIN * (ENERGISED_FACTOR if index < self._sub_high_until else 1.0)
         low, high = max(v.low_set[:3]), max(v.high_set[:3])
@@ -252,8 +263,9 @@ class Reference:
         threshold = c.start_factor * c.phase_pickup_a
         self._settle(self._phase_start, low >= threshold or half >= threshold, half, full, threshold)
         threshold = c.phase_pickup_a
+        least = SEALED_FACTOR * threshold if index < self._sealed_until else threshold
         picked = (
-            (low >= threshold and not restrain)
+            (low >= least and not restrain)
             or (sub and self._onset.phase_open > 0 and high >= margin * threshold)
             or high >= HIGH_SET * threshold
         )
