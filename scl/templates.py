@@ -38,8 +38,11 @@ def _status(b_type: str, enum: str = "", name: str = "stVal") -> tuple[Attribute
 
 _OWN = (Attribute("dataNs", "VisString255", "EX", val=NAME_SPACE),)
 _STATUS_ONLY = Attribute("ctlModel", "Enum", "CF", "CtlModelKind", "status-only")
+_OPERATED = (Attribute("origin", "Struct", "ST", "Originator"), Attribute("ctlNum", "INT8U", "ST"))
+"""Who operated last; the server keeps it."""
 _SBO = (
     Attribute("ctlModel", "Enum", "CF", "CtlModelKind", "sbo-with-enhanced-security"),
+    Attribute("sboTimeout", "INT32U", "CF", val="30000"),
     Attribute("SBOw", "Struct", "CO", "OperDpc"),
     Attribute("Oper", "Struct", "CO", "OperDpc"),
     Attribute("Cancel", "Struct", "CO", "CancelDpc"),
@@ -88,9 +91,9 @@ DO_TYPES: dict[str, tuple[str, tuple[Attribute, ...]]] = {
     "VSS": ("VSS", _status("VisString255")),
     "ORG": ("ORG", (Attribute("setSrcRef", "ObjRef", "SP"),)),
     "SPC_Status": ("SPC", (*_status("BOOLEAN"), _STATUS_ONLY)),
-    "SPC_Direct": ("SPC", (*_status("BOOLEAN"), *_DIRECT)),
+    "SPC_Direct": ("SPC", (*_OPERATED, *_status("BOOLEAN"), *_DIRECT)),
     "DPC_Status": ("DPC", (*_status("Dbpos"), _STATUS_ONLY)),
-    "DPC_Sbo": ("DPC", (*_status("Dbpos"), *_SBO)),
+    "DPC_Sbo": ("DPC", (*_OPERATED, *_status("Dbpos"), *_SBO)),
     "ACT": ("ACT", _status("BOOLEAN", name="general")),
     "ACD": (
         "ACD",
