@@ -86,6 +86,8 @@ class IedState(NamedTuple):
     """When the protection process showed this; 0: never."""
     measurement: Measurement = Measurement()
     order: BreakerCommand = BreakerCommand()
+    trip_us: int = 0
+    """When the last trip left; 0: none since the start."""
     meters: Meters | None = None
     """None: no samples."""
     streams: Mapping[str, StreamState] = MappingProxyType({})

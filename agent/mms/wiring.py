@@ -304,7 +304,7 @@ ROWS: Final[Mapping[str, Mapping[str, Row]]] = MappingProxyType(
         "PTRC": {
             "Str": Row(_P, lambda state, _: _fault(state, _started(state)), _episode),
             "Op": Row(_P, lambda state, _: state.measurement.level is Level.PICKUP, _picked),
-            "Tr": Row(_P, lambda state, _: state.order.trip),
+            "Tr": Row(_P, lambda state, _: state.order.trip, lambda state, _: state.trip_us if state.order.trip else 0),
         },
         "PSCH": {
             "Op": Row(

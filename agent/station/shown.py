@@ -36,13 +36,22 @@ class Shown:
         self._subscriptions = model.subscriptions
         self._samples_conf_rev = model.samples_conf_rev
         self._version = model.version
+        self._trip_us = 0
+        self.records = 0
+        """Fault records there are."""
 
-    def state(self, snap: Snapshot | None, time: TimeState, alive: bool, alarm: bool, records: int) -> IedState:
+    def event(self, name: str, t_us: int) -> None:
+        """Look at one event of the log: a trip may be over before the next snapshot."""
+        if name == "trip_sent":
+            self._trip_us = t_us
+
+    def state(self, snap: Snapshot | None, time: TimeState, alive: bool, alarm: bool) -> IedState:
         """``snap`` may be the last one of a process that is away: ``alive`` says so."""
         state = IedState(
             Report(), BreakerStatus(), False, time.good, alive, alarm,
             samples_conf_rev=self._samples_conf_rev, version=self._version,
-            time_quality=time.quality.octet, time_source=time.source, records=records,
+            time_quality=time.quality.octet, time_source=time.source, records=self.records,
+            trip_us=self._trip_us,
         )  # fmt: skip
         if snap is None:
             return state

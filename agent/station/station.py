@@ -92,7 +92,6 @@ class Station:
         self._snapshot: snapshot.Snapshot | None = None
         self._mms: Face | None = None
         self._shown: Shown | None = None
-        self._records = sum(1 for _ in (directory / "records").glob("*.cfg"))
         self._tick_at = 0.0
         self._started = time.monotonic()
         self._running = True
@@ -284,6 +283,8 @@ class Station:
     def _event(self, name: str, t_us: int, details: dict[str, object]) -> None:
         self._log.append(name, t_us, details)
         self._recorder.event(name, t_us)
+        if self._shown is not None:
+            self._shown.event(name, t_us)
         if name in ("brain_failed", "shell_error", "not_latched"):
             self._alarms.stand(name, str(details.get("error", details.get("why", name))))
         elif name in ("latched", "released"):
@@ -327,7 +328,8 @@ class Station:
             self._alarms.stand("recorder", f"fault record: {error.strerror or error}")
             return
         if path is not None:
-            self._records += 1
+            if self._shown is not None:
+                self._shown.records += 1
             self._log.append("record_written", now_us(), {"file": path.name, "samples": len(block) // SAMPLE_SIZE})
 
     def _on_end(self) -> None:
@@ -424,6 +426,7 @@ class Station:
             return
         settings.model = ""
         self._shown = Shown(served)
+        self._shown.records = sum(1 for _ in (settings.directory / "records").glob("*.cfg"))
         if face.listen(settings.mms_plain, self._alarms):
             self._mms = face
 
@@ -431,4 +434,4 @@ class Station:
         """What a client sees; the last known while the protection process is away."""
         alive = self._supervisor.attachment is not None and "hangs" not in self._alarms
         snap = self._read_snapshot() or self._snapshot
-        return shown.state(snap, self._time, alive, bool(self._alarms), self._records)
+        return shown.state(snap, self._time, alive, bool(self._alarms))

@@ -117,6 +117,18 @@ def test_a_small_drift_is_no_news() -> None:
     assert moved(1, 2, 1.0)
 
 
+def test_a_trip_between_two_looks_is_shown_in_two_steps() -> None:
+    episodes = Episodes()
+    episodes.steps(STATE)
+    over = STATE._replace(trip_us=START_US)
+    first, second = episodes.steps(over)
+    tripped = row_of(Node("", "PTRC", "1", ()), "Tr")
+    assert tripped is not None
+    here = Place("", "PTRC", "1")
+    assert (tripped.read(first, here), tripped.since(first, here)) == (True, START_US)
+    assert (tripped.read(second, here), episodes.steps(over)) == (False, (over,))
+
+
 def test_an_episode_between_two_looks_is_shown_in_two_steps() -> None:
     episodes = Episodes()
     before = STATE._replace(measurement=Measurement(Level.QUIET, start_us=1, end_us=2))
