@@ -22,6 +22,8 @@ STATUS_SET, MEASURED_SET, SUPERVISION_SET = "dsStatus", "dsMeas", "dsSuperv"
 INSTANCES = 4
 """Instances of each report control block: so many clients can have it at once."""
 BUFFER_MS = 50
+FEW_STREAMS = 32
+"""Up to this many subscriptions all that LGOS tells is reported; above it (the file would grow with the square) St."""
 NAMES_MAX = 64
 """Services.nameLength: edition 2."""
 
@@ -80,9 +82,10 @@ def agent_nodes(device: Device, neutral: NeutralMode, peers: Iterable[str]) -> l
     ]
     heard = [*((peer, f"{peer}{ds.AGENT_LD}/LLN0.{ds.FLISR_CONTROL}") for peer in peers)]
     heard.append((device.breaker_ied, f"{device.breaker_ied}{ds.BREAKER_LD}/LLN0.{ds.POS_CONTROL}"))
+    told = ("NdsCom", "St", "SimSt") if len(heard) <= FEW_STREAMS else ("St",)
     nodes += [
         Node("LGOS", str(i), "LGOS", desc=f"GOOSE of {ied}", reference=("GoCBRef", reference),
-             reported=SUPERVISION_SET, objects=("NdsCom", "St", "SimSt"))
+             reported=SUPERVISION_SET, objects=told)
         for i, (ied, reference) in enumerate(heard, 1)
     ]  # fmt: skip
     if samples:
