@@ -29,7 +29,7 @@ class Face:
         quiet_library()
         self._server = MmsServer(tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take)
         for reference in unfilled(node for device in tree.devices for node in device.nodes):
-            log.append("mms_unfilled", now_us(), {"reference": reference})
+            self._log.append("mms_unfilled", now_us(), {"reference": reference})
 
     def listen(self, where: tuple[str, int], alarms: Alarms) -> bool:
         """False, with an alarm, if the address is not to be had: the server is closed then."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ def test_own_data_objects_show_the_fields_that_goose_carries(tree: Tree) -> None
 
     assert (value("ClmZn1"), value("ReqNum"), value("ReqKnd")) == (9, 7, 1)
     assert (value("GrnDev1"), value("GrnNum1"), value("GrnDev2"), value("GrnNum2")) == (3, 8, -1, 0)
+
+
+def test_the_document_lists_every_row_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs/reference/data-model.md").read_text(encoding="utf-8")
+    section = text.partition("## Logical nodes")[2].partition("\n## ")[0]
+    lines = re.findall(r"^\| `([A-Z0-9]{4})` \| [^|]*\| ([^|]*) \|", section, flags=re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", objects)) for name, objects in lines} == {
+        name: set(rows) for name, rows in ROWS.items()
+    }
 
 
 def test_quality_tells_whom_a_value_comes_from() -> None:
