@@ -68,7 +68,8 @@ typedef struct {
     double q_kvar;
     double frequency_hz;         /* of the voltage; 0: not known yet */
     int32_t frequency_held;      /* 1: of before a fault, a dead bus or a gap */
-    int32_t reserved;
+    int32_t elements;            /* of the present or last episode: 1 phase start, 2 earth start, 4 phase pick-up,
+                                    8 earth pick-up; 16: second harmonic restrains now */
     double current_re[4];        /* r.m.s. phasors A, B, C, residual; full cycle, nominal frame, corrected for frequency */
     double current_im[4];
     double voltage_re[4];

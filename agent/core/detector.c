@@ -314,6 +314,9 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
         d->memory_until = good ? d->index + 25 * d->cycle : 0;
     }
     if (level == PICKUP && !s->pickup_us) s->pickup_us = time_us;
+    int spoke = level == QUIET || was ? s->elements & 15 : 0;
+    s->elements = spoke | (d->phase_start.on != 0) | (d->earth_start.on != 0) << 1 | (d->phase_pickup.on != 0) << 2 |
+                  (d->earth_pickup.on != 0) << 3 | (d->restrained > 0) << 4;
     if (level == QUIET) {
         if (was) {
             s->end_us = time_us;

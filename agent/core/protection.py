@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from enum import IntFlag
 from typing import Any, NamedTuple
 
 from agent.core.config import Key, ProtectionConfig
@@ -21,6 +22,16 @@ class Samples(NamedTuple):
     values: tuple[tuple[int, ...], ...]
     next: int
     """Pass it as ``since`` to go on without a gap."""
+
+
+class Element(IntFlag):
+    """What evaluates the currents."""
+
+    PHASE_START = 1
+    EARTH_START = 2
+    PHASE_PICKUP = 4
+    EARTH_PICKUP = 8
+    RESTRAINED = 16
 
 
 class Phasors(NamedTuple):
@@ -41,6 +52,8 @@ class Phasors(NamedTuple):
     """Of the voltage; None: not known yet."""
     frequency_held: bool
     """The figure is of before: the voltage is dead, faulted, not steady or not there."""
+    elements: Element
+    """Those that spoke in the present or last episode, and whether second harmonic restrains now."""
 
 
 class ProtectionCore:
@@ -147,6 +160,7 @@ class ProtectionCore:
             received_us=state.received_us,
             frequency_hz=state.frequency_hz or None,
             frequency_held=bool(state.frequency_held),
+            elements=Element(state.elements),
         )
 
     def counters(self) -> dict[str, int]:
