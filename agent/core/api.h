@@ -68,7 +68,9 @@ typedef struct {
     double q_kvar;
     double frequency_hz;         /* of the voltage; 0: not known yet */
     int32_t frequency_held;      /* 1: of before a fault, a dead bus or a gap */
-    int32_t reserved;
+    int32_t earth_direction;     /* isolated and compensated: of the last strike, while its residual voltage lasts */
+    int32_t earth_strikes;       /* earth faults and restrikes since the start */
+    int32_t earth_again;         /* 1: they come again and again, all of them forward */
     double current_re[4];        /* r.m.s. phasors A, B, C, residual; full cycle, nominal frame, corrected for frequency */
     double current_im[4];
     double voltage_re[4];

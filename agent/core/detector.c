@@ -32,6 +32,7 @@ int detector_prepare(detector *d, const core_config *config) {
     onset_prepare(&d->onset, config);
     frequency_prepare(&d->frequency, d->cycle, config->frequency, config->nominal_v / sqrt(3.0), DETECTOR_MIMIC_CYCLES);
     for (int p = 0; p < 3; p++) d->zero_peak[p] = config->zero_current_a * M_SQRT2 / config->current_scale;
+    strike_prepare(&d->strike, config);
     d->state.level = BLIND;
     d->state.live = LIVE_UNKNOWN;
     return wrong;
@@ -58,6 +59,7 @@ int detector_blind(detector *d) {
     memset(d->small, 0, sizeof d->small);
     onset_forget(&d->onset);
     frequency_hold(&d->frequency);
+    strike_forget(&d->strike);
     d->phase_start = d->phase_pickup = d->earth_start = d->earth_pickup = (detector_element){0};
     d->all_small = d->restrained = d->alarm_count = d->powers = 0;
     d->sub_off_until = d->sub_high_until = d->earth_off_until = 0;
@@ -69,7 +71,7 @@ int detector_blind(detector *d) {
     d->state.direction = NONE;
     d->state.current_zero = 0;
     d->state.live = LIVE_UNKNOWN;
-    d->state.earth_alarm = 0;
+    d->state.earth_alarm = d->state.earth_direction = d->state.earth_again = 0;
     return differs(before, &d->state);
 }
 
@@ -199,8 +201,37 @@ static void elements(detector *d, const double old2[3], const double complex bef
 
 /* Alarm and load --------------------------------------------------------------------------------------------------- */
 
-static void earth_alarm(detector *d) {
-    if ((d->config.earth_mode != EARTH_WATTMETRIC && d->config.earth_mode != EARTH_VARMETRIC) || !d->voltage_good) return;
+static int alarms(const detector *d) { return d->config.earth_mode == EARTH_WATTMETRIC || d->config.earth_mode == EARTH_VARMETRIC; }
+
+/* Before the window slides, its oldest sample is a cycle old. */
+static strike_input residuals(const detector *d, const int32_t values[CORE_CHANNELS]) {
+    const int32_t *old = d->history[d->at];
+    double amperes = d->config.current_scale, volts = d->config.voltage_scale / 3.0;
+    return (strike_input){
+        ((double)values[0] + values[1] + values[2]) * amperes,
+        ((double)values[4] + values[5] + values[6]) * volts,
+        ((double)old[0] + old[1] + old[2]) * amperes,
+        ((double)old[3] + old[4] + old[5]) * volts,
+    };
+}
+
+static void strikes(detector *d, const strike_input *input) {
+    strike_sample(&d->strike, input, d->index);
+    if (norm2(d->voltage_full[3] / 3.0) < square(ALARM_OFF_SHARE * d->config.nominal_v) / 3.0) strike_over(&d->strike, d->index);
+    d->state.earth_direction = d->strike.direction;
+    d->state.earth_strikes = d->strike.strikes;
+    d->state.earth_again = strike_again(&d->strike, d->index);
+}
+
+/* By the steady residual current, or by how the fault struck. */
+static void earth_alarm(detector *d, const strike_input *input) {
+    if (!alarms(d)) return;
+    if (!d->voltage_good) {
+        strike_forget(&d->strike);
+        d->state.earth_direction = d->state.earth_again = 0;
+        return;
+    }
+    strikes(d, input);
     double complex v0 = d->voltage_full[3] / 3.0;
     double size = cabs(v0), phase = d->config.nominal_v / sqrt(3.0);
     int want = d->state.earth_alarm;
@@ -211,6 +242,7 @@ static void earth_alarm(detector *d) {
     } else if (size < ALARM_OFF_SHARE * phase) {
         want = 0;
     }
+    if ((size >= ALARM_ON_SHARE * phase && d->strike.direction == INTO_B) || d->state.earth_again) want = 1;
     d->alarm_count = want != d->state.earth_alarm ? d->alarm_count + 1 : 0;
     if (d->alarm_count >= 5 * d->cycle) {
         d->state.earth_alarm = want;
@@ -266,7 +298,11 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     core_state *s = &d->state;
     published before = take(s);
     d->voltage_good = voltage_good && d->config.nominal_v > 0;
-    if (d->index >= d->cycle) look_at_onset(d, values);
+    strike_input input = {0};
+    if (d->index >= d->cycle) {
+        look_at_onset(d, values);
+        if (alarms(d)) input = residuals(d, values);
+    }
     filters_slide(d, values);
     d->index++;
     d->at = d->at + 1 < d->cycle ? d->at + 1 : 0;
@@ -312,6 +348,6 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
         detector_direction(d);
     }
     if (due) follow(d);
-    earth_alarm(d);
+    earth_alarm(d, &input);
     return differs(before, s);
 }
