@@ -4,6 +4,7 @@
 
 #define CORE_CHANNELS 8
 #define CORE_KEYS 4
+#define CORE_MODES 5
 #define CORE_TEXT 68
 
 /* ---- receiver and detector ------------------------------------------------------------------------------------- */
@@ -191,6 +192,10 @@ typedef struct {
     double second_re[CORE_CHANNELS];  /* second harmonic (inrush), decaying */
     double second_im[CORE_CHANNELS];
     double second_tau_s[CORE_CHANNELS];
+    double ring_rate[CORE_MODES];     /* damped swings, 1/s, of all channels: real part of ring e^((rate + i turn) s) */
+    double ring_turn[CORE_MODES];     /* rad/s */
+    double ring_re[CORE_CHANNELS][CORE_MODES]; /* instantaneous values at start */
+    double ring_im[CORE_CHANNELS][CORE_MODES];
 } source_segment;
 
 typedef struct {
