@@ -206,24 +206,15 @@ static int alarms(const detector *d) { return d->config.earth_mode == EARTH_WATT
 /* Before the window slides, its oldest sample is a cycle old. */
 static strike_input residuals(const detector *d, const int32_t values[CORE_CHANNELS]) {
     const int32_t *old = d->history[d->at];
-    double amperes = d->config.current_scale, volts = d->config.voltage_scale / 3.0;
     return (strike_input){
-        ((double)values[0] + values[1] + values[2]) * amperes,
-        ((double)values[4] + values[5] + values[6]) * volts,
-        ((double)old[0] + old[1] + old[2]) * amperes,
-        ((double)old[3] + old[4] + old[5]) * volts,
+        (int64_t)values[0] + values[1] + values[2],
+        (int64_t)values[4] + values[5] + values[6],
+        (int64_t)old[0] + old[1] + old[2],
+        (int64_t)old[3] + old[4] + old[5],
     };
 }
 
-static void strikes(detector *d, const strike_input *input) {
-    strike_sample(&d->strike, input, d->index);
-    if (norm2(d->voltage_full[3] / 3.0) < square(ALARM_OFF_SHARE * d->config.nominal_v) / 3.0) strike_over(&d->strike, d->index);
-    d->state.earth_direction = d->strike.direction;
-    d->state.earth_strikes = d->strike.strikes;
-    d->state.earth_again = strike_again(&d->strike, d->index);
-}
-
-/* By the steady residual current, or by how the fault struck. */
+/* By the steady residual current, or by how the fault struck if the steady one does not say the opposite. */
 static void earth_alarm(detector *d, const strike_input *input) {
     if (!alarms(d)) return;
     if (!d->voltage_good) {
@@ -231,18 +222,23 @@ static void earth_alarm(detector *d, const strike_input *input) {
         d->state.earth_direction = d->state.earth_again = 0;
         return;
     }
-    strikes(d, input);
     double complex v0 = d->voltage_full[3] / 3.0;
     double size = cabs(v0), phase = d->config.nominal_v / sqrt(3.0);
+    strike_sample(&d->strike, input, d->index);
+    strike_age(&d->strike, size < ALARM_OFF_SHARE * phase, d->index);
+    d->state.earth_direction = d->strike.direction;
+    d->state.earth_strikes = d->strike.strikes;
+    d->state.earth_again = strike_again(&d->strike);
     int want = d->state.earth_alarm;
     if (size >= ALARM_ON_SHARE * phase) {
         double complex flow = times(d->current_full[3], conj(-v0)) / size;
         double part = d->config.earth_mode == EARTH_WATTMETRIC ? creal(flow) : cimag(flow);
         want = part >= d->config.earth_pickup_a ? 1 : part < d->config.reset_factor * d->config.earth_pickup_a ? 0 : want;
+        if (d->strike.direction == INTO_B && part > -d->config.earth_pickup_a) want = 1;
     } else if (size < ALARM_OFF_SHARE * phase) {
         want = 0;
     }
-    if ((size >= ALARM_ON_SHARE * phase && d->strike.direction == INTO_B) || d->state.earth_again) want = 1;
+    if (d->state.earth_again) want = 1;
     d->alarm_count = want != d->state.earth_alarm ? d->alarm_count + 1 : 0;
     if (d->alarm_count >= 5 * d->cycle) {
         d->state.earth_alarm = want;

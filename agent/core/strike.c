@@ -23,13 +23,15 @@
 #define RISE 1.5            /* of the residual voltage's square against the cycle before */
 #define FITS 0.15           /* share of the charge's square that the law leaves unexplained */
 #define FITS_NOT 0.45
-#define GAP_CYCLES 25       /* strikes further apart are faults of their own */
-#define AGAIN 3
+#define GAP_CYCLES 25
 
 void strike_prepare(strike *s, const core_config *config) {
     memset(s, 0, sizeof *s);
     s->cycle = config->rate / config->frequency;
     s->quarter = s->cycle / 4;
+    s->gap = GAP_CYCLES * s->cycle;
+    s->current_scale = config->current_scale;
+    s->voltage_scale = config->voltage_scale / 3.0;
     s->crest = M_SQRT2 * config->nominal_v / sqrt(3.0);
     s->least_charge = config->earth_pickup_a * s->cycle / (2 * M_PI);
     s->coil = config->earth_mode == EARTH_WATTMETRIC;
@@ -45,13 +47,6 @@ void strike_forget(strike *s) {
     s->itself[0] = s->itself[1] = s->volts = s->amperes = 0;
     s->last = s->judged = 0;
 }
-
-void strike_over(strike *s, int64_t index) {
-    if (!s->age && index - s->judged >= s->cycle) s->direction = NONE;
-    if (s->run && index - s->last > GAP_CYCLES * s->cycle) s->run = 0;
-}
-
-int strike_again(const strike *s, int64_t index) { return s->run >= AGAIN && index - s->last <= GAP_CYCLES * s->cycle; }
 
 static void begin(strike *s) {
     s->age = 1;
@@ -96,7 +91,7 @@ static void judge(strike *s, int64_t index) {
     s->judged = index;
     s->direction = found;
     if (found == INTO_B) {
-        s->run = s->run && index - s->last <= GAP_CYCLES * s->cycle ? s->run + 1 : 1;
+        s->run++;
         s->last = index;
     } else if (found == INTO_A) {
         s->run = 0;
@@ -108,8 +103,8 @@ static void accumulate(strike *s, const strike_input *in, double amperes, double
     s->flux += 0.5 * (volts + s->volts);
     s->twice += 0.5 * (s->flux + flux);
     s->charge += 0.5 * (amperes + s->amperes);
-    s->now2 += square(in->volts);
-    s->before2 += square(in->volts_before);
+    s->now2 += square((double)in->volts);
+    s->before2 += square((double)in->volts_before);
     s->sums.uu += u * u;
     s->sums.uw += u * s->twice;
     s->sums.ww += s->twice * s->twice;
@@ -119,10 +114,12 @@ static void accumulate(strike *s, const strike_input *in, double amperes, double
 }
 
 void strike_sample(strike *s, const strike_input *in, int64_t index) {
-    double volts = in->volts - in->volts_before, amperes = in->amperes - in->amperes_before;
+    double volts = (double)(in->volts - in->volts_before) * s->voltage_scale;
+    double amperes = (double)(in->amperes - in->amperes_before) * s->current_scale;
+    double itself = (double)in->volts * s->voltage_scale;
     int still = fabs(volts) < STILL_SHARE * s->crest;
     /* of the voltage itself: in its change a strike comes again a cycle later */
-    int bend = fabs(in->volts - 2 * s->itself[0] + s->itself[1]) >= BEND_SHARE * s->crest;
+    int bend = fabs(itself - 2 * s->itself[0] + s->itself[1]) >= BEND_SHARE * s->crest;
     s->still = still ? s->still + 1 : s->still < 0 ? s->still + 1 : 0;
     if (!s->age) {
         if (s->waiting && s->still >= s->quarter) s->waiting = 0;
@@ -140,7 +137,7 @@ void strike_sample(strike *s, const strike_input *in, int64_t index) {
     }
     s->even = bend ? 0 : s->even + 1;
     s->itself[1] = s->itself[0];
-    s->itself[0] = in->volts;
+    s->itself[0] = itself;
     s->volts = volts;
     s->amperes = amperes;
 }

@@ -6,15 +6,19 @@
 
 #include "api.h"
 
+#define STRIKE_AGAIN 3
+
 /* Of the window: charge q, voltage change u, twice integrated voltage w. */
 typedef struct {
     double uu, uw, ww, qu, qw, qq;
 } strike_sums;
 
 typedef struct {
+    double current_scale, voltage_scale; /* A and V (a third of the sum) per count */
     double crest;              /* of a phase's rated voltage, V */
     double least_charge;       /* r.m.s. over the window, A times samples */
     int32_t cycle, quarter;    /* samples */
+    int32_t gap;               /* strikes further apart are faults of their own */
     int32_t coil;              /* 1: somewhere is one */
     int32_t rest;              /* samples after a window in which none begins by a bend */
     int32_t age;               /* samples of the present window; 0: none */
@@ -34,18 +38,21 @@ typedef struct {
     int64_t judged;            /* index of the last one */
 } strike;
 
-/* Residual current (A) and voltage (V, a third of the sum), now and a cycle ago. */
+/* Sums of the phases' counts, currents and voltages, now and a cycle ago. */
 typedef struct {
-    double amperes, volts, amperes_before, volts_before;
+    int64_t amperes, volts, amperes_before, volts_before;
 } strike_input;
 
 void strike_prepare(strike *s, const core_config *config);
 /* After a gap; what was counted stays. */
 void strike_forget(strike *s);
 void strike_sample(strike *s, const strike_input *in, int64_t index);
-/* The residual voltage is gone, and was not only just about to rise: so is the fault, as far as one strike can tell. */
-void strike_over(strike *s, int64_t index);
+/* When the residual voltage is gone, and not only just about to rise, so is the fault, as far as one strike can tell. */
+static inline void strike_age(strike *s, int gone, int64_t index) {
+    if (gone && !s->age && index - s->judged >= s->cycle) s->direction = 0;
+    if (s->run && index - s->last > s->gap) s->run = 0;
+}
 /* Whether it strikes again and again. */
-int strike_again(const strike *s, int64_t index);
+static inline int strike_again(const strike *s) { return s->run >= STRIKE_AGAIN; }
 
 #endif

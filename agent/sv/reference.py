@@ -322,8 +322,7 @@ class Reference:
             return alarm
         u0 = v.voltage_mimic[3] / 3
         self.strikes.sample(*self._residuals(index - 1), *self._residuals(index - 1 - self.cycle), index)
-        if abs(u0) < 0.2 * self.phase_v:
-            self.strikes.over(index)
+        self.strikes.age(abs(u0) < 0.2 * self.phase_v, index)
         want = alarm
         if abs(u0) >= 0.3 * self.phase_v:
             flow = v.full_mimic[3] * (-u0).conjugate() / abs(u0)
@@ -332,9 +331,11 @@ class Reference:
                 want = True
             elif part < self.config.reset_factor * self.config.earth_pickup_a:
                 want = False
+            if self.strikes.direction is Direction.INTO_B and part > -self.config.earth_pickup_a:
+                want = True
         elif abs(u0) < 0.2 * self.phase_v:
             want = False
-        if (abs(u0) >= 0.3 * self.phase_v and self.strikes.direction is Direction.INTO_B) or self.strikes.again(index):
+        if self.strikes.again:
             want = True
         self._alarm_count = self._alarm_count + 1 if want != alarm else 0
         if self._alarm_count < 5 * self.cycle:

@@ -45,16 +45,17 @@ class Strikes:
         self._since: int | None = 2
         """Where waiting for rest began."""
 
-    def over(self, index: int) -> None:
-        """The residual voltage is gone, and was not only just about to rise."""
-        if self._began is None and index - self._judged >= self.cycle:
+    def age(self, gone: bool, index: int) -> None:
+        """When the residual voltage is gone, and not only just about to rise, so is the fault."""
+        if gone and self._began is None and index - self._judged >= self.cycle:
             self.direction = Direction.NONE
         if index - self.last > GAP_CYCLES * self.cycle:
             self.run = 0
 
-    def again(self, index: int) -> bool:
+    @property
+    def again(self) -> bool:
         """Whether it strikes again and again."""
-        return self.run >= AGAIN and index - self.last <= GAP_CYCLES * self.cycle
+        return self.run >= AGAIN
 
     def sample(self, amperes: float, volts: float, amperes_before: float, volts_before: float, index: int) -> None:
         """One sample, and the one a cycle ago."""
@@ -111,8 +112,7 @@ class Strikes:
         self._judged = index
         self.direction = found
         if found is Direction.INTO_B:
-            again = self.run and index - self.last <= GAP_CYCLES * self.cycle
-            self.run, self.last = self.run + 1 if again else 1, index
+            self.run, self.last = self.run + 1, index
         elif found is Direction.INTO_A:
             self.run = 0
 

@@ -7,12 +7,12 @@ components (alpha: against the other two phases; zero: all three alike)::
     3 C0 du0/dt = -i_fault - i_coil - G0 u0           Lc d i_coil/dt = u0
     Lf d i_fault/dt = u_alpha + u0 - (Rf + R) i_fault
 
-C1, C0 and G1 (load) are the island's, L1 the infeed's, Lf = (2 L1 + L0) / 3 of the line to the fault. The healthy phases'
-charging swings at sqrt(2 / (3 L1 (C1 + 2 C0))) at a bolted fault at the busbar, which is Lehtonen and Hakola's
-1 / sqrt(3 L_T (C_m + C_E)), as C1 = C_E + 3 C_m and C0 = C_E (Neutral Earthing and Power System Protection, ABB 1996, chapter
-on transients); the struck phase's discharge with Lf is faster; the coil keeps a slow d.c. part. The eigenvalues of those five
-equations are the modes; what the state differs from the new steady state by at the inception sets their size, so that
-nothing jumps that cannot. Skin effect is left out. Modes beyond ``FASTEST_HZ`` are what a merging unit's filter keeps from
+C1, C0 and G1 (load) are the island's, L1 the infeed's, Lf = (2 L1 + L0) / 3 of the line to the fault. With a bolted
+fault at the busbar the healthy phases' charging swings at 1 / sqrt(L1 (C1 + 2 C0)), which is 1 / sqrt(3 L_T (C_m + C_E)) of
+Lehtonen and Hakola (Neutral Earthing and Power System Protection, ABB 1996), as C1 = C_E + 3 C_m and C0 = C_E; the
+struck phase's discharge through Lf is faster; the coil keeps a slow d.c. part. The eigenvalues of those five equations
+are the modes; what the state differs from the new steady state by at the inception sets their size, so that nothing
+jumps that cannot. Skin effect is left out. Modes beyond ``FASTEST_HZ`` are what a merging unit's filter keeps from
 aliasing: they become a smooth step that moves the same charge.
 """
 
@@ -288,8 +288,8 @@ class Charging:
         c0, c1 = island.farads
         charge = 3 * c0 * own * modes[ZERO]
         coil = modes[COIL] + island.leak * modes[ZERO]
-        zero = np.outer(island.flows[:, 0], charge) + np.outer(island.flows[:, 1], coil)
-        alpha = np.outer(island.flows[:, 2], c1 * own * modes[ALPHA])
+        zero: Complex = np.outer(island.flows[:, 0], charge) + np.outer(island.flows[:, 1], coil)
+        alpha: Complex = np.outer(island.flows[:, 2], c1 * own * modes[ALPHA])
         if island.fault is not None:
             alpha -= np.outer(island.flows[:, 3], 2 / 3 * (charge + coil))
         amps: Complex = zero[:, None, :] / 3 + _shape(island)[None, :, None] * alpha[:, None, :]
@@ -298,7 +298,7 @@ class Charging:
 
 def _shape(island: _Island) -> Real:
     """Of an alpha quantity in the three phases."""
-    shape = np.full(3, -0.5)
+    shape: Real = np.full(3, -0.5)
     shape[island.phase] = 1.0
     return shape
 

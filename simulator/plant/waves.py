@@ -2,7 +2,8 @@
 
 Channels as in IEC 61850-9-2LE: currents A, B, C and residual, voltages A, B, C and residual of side A. A channel is,
 from its start time on, a phasor against cos(w t) of UTC, a decaying d.c. offset, a decaying second phasor and a
-decaying second harmonic (both inrush), and in isolated and compensated networks the modes of their charging. Units A and V, r.m.s. phasors, microseconds UTC.
+decaying second harmonic (both inrush), and in isolated and compensated networks the modes of their charging. Units A
+and V, r.m.s. phasors, microseconds UTC.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ class Waves:
         """The waves from ``now_us`` on: pole currents go on without a jump, the difference decays as d.c. offset.
 
         ``phasor`` is devices x 8; ``conducting`` and ``tau_s`` are devices x 3; ``decay`` and ``second``
-        (devices x 3) are new inrush that starts now on top of what is left of the old. ``ring`` takes the place of the old one's.
+        (devices x 3) are new inrush that starts now on top of what is left of the old. ``ring`` takes the place of the
+        old one's.
         """
         fade = float(np.exp(-max(now_us - self.start_us, 0) / 1e6 / self.inrush_tau_s))
         left: Complex = self.decay[:, :3] * fade

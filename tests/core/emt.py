@@ -1,9 +1,11 @@
 """An oracle for earth faults: three feeders behind one transformer, integrated in the phase domain.
 
-Every feeder is two three-phase pi sections (mutual coupling by zero and positive sequence), the transformer's star point
-is isolated or on a coil, loads hang in delta, the fault is a resistance between one phase and earth. Between switchings
-all that is linear and solved exactly by the matrix exponential (scipy.linalg.expm), 40,000 points a second; what
-merging units see has passed a third-order filter at 1.6 kHz. It shares nothing with the plant's waves.
+Every feeder is two three-phase pi sections (mutual coupling by zero and positive sequence), the transformer's star
+point is isolated or on a coil, loads hang in delta, the fault is a resistance between one phase and earth. Between
+switchings all that is linear and solved exactly by the matrix exponential (scipy.linalg.expm), 40,000 points a second;
+what merging units see has passed a third-order filter at 1.6 kHz. A device in the middle of a feeder sits behind the
+near capacitance of its section, whose discharge into a fault beside it takes nanoseconds. It shares nothing with the
+plant's waves.
 """
 
 from __future__ import annotations
@@ -143,9 +145,6 @@ def matrices(grid: Grid, fault_ohm: float, poles: tuple[float, ...] = (0.0,) * 9
             seen[f, k, :3, line[f, k]] = np.eye(3)
             seen[f, k, 3:, v[0] if k == 0 else v[1 + f * SECTIONS]] = np.eye(3)
         seen[f, 0, :3] += head_share[f] @ a[: nodes * PHASES]
-        km, kind = grid.km[f] / SECTIONS, grid.lines[f]
-        near = v[1 + f * SECTIONS]
-        seen[f, 1, :3] += km / 2 * _block(kind.c0, kind.c1) @ a[near]
     steady = np.zeros((size, 2))
     states = a[:turn, :turn]
     drive = a[:turn, turn] - 1j * a[:turn, turn + 1]
@@ -181,6 +180,49 @@ def strike(grid: Grid, degrees: npt.ArrayLike, before: int, after: int) -> Real:
     walk = expm(struck * STEP)
     for n in range(before * FINE, (before + after) * FINE):
         fine[n] = np.einsum("fksx,xa->afks", seen, x)
+        x = walk @ x
+    return sampled(fine)
+
+
+def arcing(grid: Grid, degrees: float, before: int, after: int, arc_ms: float = 2.0) -> Real:
+    """As ``strike`` of one angle (feeders x sections x samples x 6), with an arc: it goes out at the first zero of its
+    current after so long, and comes back at 0.9 of the phase voltage's crest."""
+    calm, seen, steady = matrices(grid, OPEN_OHM)
+    burning, shown, _ = matrices(grid, grid.fault_ohm)
+    walks = expm(calm * STEP), expm(burning * STEP)
+    struck = PHASES * (1 + grid.faulted * SECTIONS + grid.at)
+    angle = np.radians([degrees - 90.0]) - OMEGA * STEP * FINE * before
+    x = _at(steady, angle)[:, 0]
+    fine = np.empty(((before + after) * FINE, *seen.shape[:-1]))
+    alight, since = False, 0
+    for n in range(len(fine)):
+        if n >= before * FINE and not alight:
+            alight = n == before * FINE or bool(abs(x[struck]) >= 0.9 * math.sqrt(2) * PHASE_V)
+            since = n
+        fine[n] = (shown if alight else seen) @ x
+        volts = x[struck]
+        x = walks[alight] @ x
+        if alight and volts * x[struck] <= 0 and (n - since) * STEP * 1e3 >= arc_ms:
+            alight = False
+    return sampled(fine)
+
+
+def switching(grid: Grid, feeder: int, makes_s: tuple[float, ...], before: int, after: int) -> Real:
+    """One feeder is open and closed pole by pole (feeders x sections x samples x 6)."""
+    fine = np.empty(((before + after) * FINE, FEEDERS, SECTIONS, 2 * PHASES))
+    walk = seen = np.zeros(0)
+    x = np.zeros(0)
+    made: tuple[bool, ...] | None = None
+    for n in range(len(fine)):
+        now = tuple(n * STEP >= before * FINE * STEP + t for t in makes_s)
+        if now != made:
+            poles = [0.0] * (FEEDERS * PHASES)
+            poles[PHASES * feeder : PHASES * feeder + PHASES] = [0.0 if on else OPEN_OHM for on in now]
+            states, seen, steady = matrices(grid, OPEN_OHM, tuple(poles))
+            walk = expm(states * STEP)
+            x = _at(steady, np.zeros(1))[:, 0] if made is None else x
+            made = now
+        fine[n] = seen @ x
         x = walk @ x
     return sampled(fine)
 
