@@ -8,7 +8,7 @@ components (alpha: against the other two phases; zero: all three alike)::
     Lf d i_fault/dt = u_alpha + u0 - (Rf + R) i_fault
 
 C1, C0 and G1 (load) are the island's, L1 the infeed's, Lf = (2 L1 + L0) / 3 of the line to the fault. With a bolted
-fault at the busbar the healthy phases' charging swings at 1 / sqrt(L1 (C1 + 2 C0)), which is 1 / sqrt(3 L_T (C_m + C_E)) of
+fault at the busbar the healthy phases' charging swings at 1 / sqrt(L1 (C1 + 2 C0)): 1 / sqrt(3 L_T (C_m + C_E)) of
 Lehtonen and Hakola (Neutral Earthing and Power System Protection, ABB 1996), as C1 = C_E + 3 C_m and C0 = C_E; the
 struck phase's discharge through Lf is faster; the coil keeps a slow d.c. part. The eigenvalues of those five equations
 are the modes; what the state differs from the new steady state by at the inception sets their size, so that nothing
