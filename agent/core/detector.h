@@ -9,6 +9,7 @@
 #include "api.h"
 #include "frequency.h"
 #include "onset.h"
+#include "strike.h"
 
 #define DETECTOR_CYCLE 256   /* most samples a cycle */
 #define DETECTOR_PAST 385    /* 1.5 cycles and the present */
@@ -66,6 +67,7 @@ typedef struct {
     double p[DETECTOR_POWERS], q[DETECTOR_POWERS];
     int32_t powers;                            /* pushed since the last clearing */
     frequency frequency;
+    strike strike;
     /* With many streams, every line fetched from memory counts: what is used together lies together. */
     int32_t past_at, past_length;
     detector_past past[DETECTOR_PAST];

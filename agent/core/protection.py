@@ -56,6 +56,17 @@ class Phasors(NamedTuple):
     """Those that spoke in the present or last episode, and whether second harmonic restrains now."""
 
 
+class Earth(NamedTuple):
+    """Earth faults of an isolated or compensated network, as they struck; elsewhere nothing is looked for."""
+
+    direction: Direction
+    """Of the last strike, while its residual voltage lasts; UNKNOWN: too little charge to tell; NONE: no voltage."""
+    strikes: int
+    """Faults and restrikes since the start."""
+    intermittent: bool
+    """Three forward ones or more, none half a second after the one before: an alarm, whatever the voltage does."""
+
+
 class ProtectionCore:
     """Receives one SV stream and keeps its measurement; the thread is compiled and holds no Python lock.
 
@@ -162,6 +173,12 @@ class ProtectionCore:
             frequency_held=bool(state.frequency_held),
             elements=Element(state.elements),
         )
+
+    def earth(self) -> Earth:
+        """What struck."""
+        state = ffi.new("core_state *")
+        lib.core_read(self._receiver, state)
+        return Earth(Direction(state.earth_direction), state.earth_strikes, bool(state.earth_again))
 
     def counters(self) -> dict[str, int]:
         """Frames, samples, bytes, wakes, and what was dropped by cause."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agent.core.config import EarthMode, ProtectionConfig
 from agent.logic.messages import Direction, Level, Live, Measurement
 from agent.sv.onset import Onset
+from agent.sv.strike import Strikes
 
 TABLE_UNIT = 1 << 20
 MIMIC_CYCLES = 2.0
@@ -76,6 +77,7 @@ class Reference:
         gain = (1 + tau) - tau * one
         self._mimic = ((1 + tau) / gain, -tau * one / gain)
         self.measurement = Measurement(level=Level.BLIND, current_zero=False)
+        self.strikes = Strikes(config, self.cycle)
         self.values: _Values | None = None
         self.forget()
 
@@ -106,6 +108,7 @@ class Reference:
         self._alarm_count = 0
         self._powers: list[complex] = []
         self._onset = Onset(self.config, self.cycle)
+        self.strikes.forget()
 
     # --- filters ---
 
@@ -171,7 +174,7 @@ class Reference:
         else:
             peak = max(m.peak_a, *v.low_set[:3], *v.high_set[:3])
             m = m._replace(peak_a=peak, direction=self._direction(m.direction, v, index))
-        self.measurement = m._replace(earth_alarm=self._alarm(m.earth_alarm, v))
+        self.measurement = m._replace(earth_alarm=self._alarm(m.earth_alarm, v, index))
         return self.measurement
 
     def _begin(self, old: _Values, index: int) -> None:
@@ -325,11 +328,13 @@ class Reference:
 
     # --- alarm and load ---
 
-    def _alarm(self, alarm: bool, v: _Values) -> bool:
+    def _alarm(self, alarm: bool, v: _Values, index: int) -> bool:
         mode = self.config.earth_mode
         if mode not in (EarthMode.WATTMETRIC, EarthMode.VARMETRIC) or not self.phase_v:
             return alarm
         u0 = v.voltage_mimic[3] / 3
+        self.strikes.sample(*self._residuals(index - 1), *self._residuals(index - 1 - self.cycle), index)
+        self.strikes.age(abs(u0) < 0.2 * self.phase_v, index)
         want = alarm
         if abs(u0) >= 0.3 * self.phase_v:
             flow = v.full_mimic[3] * (-u0).conjugate() / abs(u0)
@@ -338,13 +343,22 @@ class Reference:
                 want = True
             elif part < self.config.reset_factor * self.config.earth_pickup_a:
                 want = False
+            if self.strikes.direction is Direction.INTO_B and part > -self.config.earth_pickup_a:
+                want = True
         elif abs(u0) < 0.2 * self.phase_v:
             want = False
+        if self.strikes.again:
+            want = True
         self._alarm_count = self._alarm_count + 1 if want != alarm else 0
         if self._alarm_count < 5 * self.cycle:
             return alarm
         self._alarm_count = 0
         return want
+
+    def _residuals(self, at: int) -> tuple[float, float]:
+        row = self._rows[at]
+        amperes = sum(row[c] for c in CURRENTS) * self.config.current_scale
+        return amperes, sum(row[c] for c in VOLTAGES) * (self.config.voltage_scale / 3)
 
     def _power(self, m: Measurement, v: _Values, index: int) -> Measurement:
         """Average of five cycles that ended one and a half cycles ago, in quarter cycles."""

@@ -39,6 +39,7 @@ static core_receiver *receiver(int transport, int keys, int asdus) {
     c.zero_current_a = 12;
     c.second_harmonic = 0.18;
     c.nominal_v = 10000;
+    c.earth_mode = keys; /* trip, wattmetric, varmetric */
     strcpy(c.sv_id, "MU1");
     core_receiver *r = core_open(&c, error, sizeof error);
     if (!r) puts(error), exit(3);
