@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import setup
@@ -38,8 +39,8 @@ def compiled_rooms() -> list[tuple[list[str], str]]:
 
 
 def extensions() -> list[object]:
-    """For setuptools; none if the Python is to stay as it is."""
-    if os.environ.get("FLISR_INTERPRETED", "") not in ("", "0"):
+    """For setuptools; none if the Python is to stay as it is, or if only metadata are asked for, as pip does first."""
+    if os.environ.get("FLISR_INTERPRETED", "") not in ("", "0") or {"egg_info", "dist_info"} & set(sys.argv):
         return []
     from mypyc.build import mypycify
 
@@ -52,5 +53,5 @@ def extensions() -> list[object]:
 setup(
     cffi_modules=["agent/core/build.py:builder", "agent/goose/inbox_build.py:builder"],
     ext_modules=extensions(),
-    options={"build_ext": {"parallel": 2}},
+    options={"build": {"parallel": 2}},
 )
