@@ -13,10 +13,9 @@ from copy import deepcopy
 from lxml import etree
 
 from scl.elements import NS, tag
-from scl.model import children
+from scl.model import TYPE_KINDS, children, ied_node, type_nodes
 
 TEMPLATE = "TEMPLATE"
-_TYPE_KINDS = ("LNodeType", "DOType", "DAType", "EnumType")
 
 
 class ExportError(ValueError):
@@ -25,7 +24,7 @@ class ExportError(ValueError):
 
 def export(root: etree._Element, ied: str, template: bool = False) -> bytes:
     """The file; ``template``: an ICD."""
-    found = next((node for node in children(root, "IED") if node.get("name") == ied), None)
+    found = ied_node(root, ied)
     if found is None:
         names = ", ".join(node.get("name", "") for node in children(root, "IED"))
         raise ExportError(f"there is no IED {ied}; there are: {names}")
@@ -99,11 +98,7 @@ def _remove(node: etree._Element) -> None:
 
 def _types(root: etree._Element, ied: etree._Element) -> etree._Element:
     """The data types that the IED needs, in the order of the file."""
-    known = {
-        (etree.QName(node).localname, node.get("id", "")): node
-        for top in children(root, "DataTypeTemplates")
-        for node in children(top, *_TYPE_KINDS)
-    }
+    known = type_nodes(root)
     wanted: dict[tuple[str, str], None] = {}
     frontier = [("LNodeType", node.get("lnType", "")) for node in ied.iter(tag("LN0"), tag("LN"))]
     while frontier:
@@ -115,7 +110,7 @@ def _types(root: etree._Element, ied: etree._Element) -> etree._Element:
         wanted[key] = None
         frontier.extend(_needs(known[key]))
     made = etree.Element(tag("DataTypeTemplates"))
-    for kind in _TYPE_KINDS:
+    for kind in TYPE_KINDS:
         for key, node in known.items():
             if key[0] == kind and key in wanted:
                 made.append(deepcopy(node))

@@ -98,8 +98,14 @@ class _Writer:
         self.node_types["GGIO_Report"] = ("GGIO", _own_objects(self.report))
         self.node_types["GGIO_Command"] = ("GGIO", _own_objects(self.command))
         self.node_types["GGIO_Breaker"] = ("GGIO", _own_objects(ds.status_members()))
+        agents = [device.agent for device in feeder.devices]
+        self.nodes = {
+            device.agent: agent_nodes(device, feeder.neutral, [peer for peer in agents if peer != device.agent])
+            for device in feeder.devices
+        }
+        """Logical nodes of each agent."""
         self._drop_unused()
-        nodes = max((self._nodes(device) for device in feeder.devices), key=len, default=[])
+        nodes = max(self.nodes.values(), key=len, default=[])
         self.reported_max = sum(len(self.node_types[node.ln_type][1]) for node in nodes if node.reported)
         """No data set for reports has more members."""
 
@@ -109,16 +115,12 @@ class _Writer:
             del self.node_types["XSWI"]
         if DeviceKind.BREAKER not in kinds:
             del self.node_types["XCBR"]
-        nodes = [node for device in self.feeder.devices for node in self._nodes(device)]
-        used = {node.ln_type for node in nodes} | {"LPHD", "LLN0", "GGIO_Breaker", "XCBR", "XSWI", "RDIR"}
+        used = {node.ln_type for nodes in self.nodes.values() for node in nodes}
+        used |= {"LPHD", "LLN0", "GGIO_Breaker", "XCBR", "XSWI", "RDIR"}
         if any(device.merging_unit is not None for device in self.feeder.devices):
             used |= {"TCTR", "TVTR"}
         for unused in self.node_types.keys() - used:
             del self.node_types[unused]
-
-    def _nodes(self, device: Device) -> list[Node]:
-        peers = [other.agent for other in self.feeder.devices if other.agent != device.agent]
-        return agent_nodes(device, self.feeder.neutral, peers)
 
     # --- IEDs --------------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ class _Writer:
         ied = self._ied(root, device.agent, AGENT_KIND, goose=2, sv=0, subscriber=True)
         ldevice = self._logical_device(ied, STATION_AP, ds.AGENT_LD)
         ln0 = self._ln0(ldevice)
-        nodes = self._nodes(device)
+        nodes = self.nodes[device.agent]
         _data_set(ln0, ds.FLISR_DATA_SET, self.report)
         _data_set(ln0, ds.OPER_DATA_SET, self.command)
         switch = switch_class(device)

@@ -312,3 +312,22 @@ def line_of(node: etree._Element) -> int:
 def children(node: etree._Element, *names: str) -> Iterator[etree._Element]:
     """Children of these SCL element names."""
     return node.iterchildren(*(tag(name) for name in names))
+
+
+TYPE_KINDS = ("LNodeType", "DOType", "DAType", "EnumType")
+"""Of data type templates, in the order of the schema."""
+TypeNodes = dict[tuple[str, str], etree._Element]
+
+
+def type_nodes(root: etree._Element) -> TypeNodes:
+    """The data type templates of a file by (kind, id), in its order; of two with the same id the first."""
+    found: TypeNodes = {}
+    for top in children(root, "DataTypeTemplates"):
+        for node in children(top, *TYPE_KINDS):
+            found.setdefault((etree.QName(node).localname, node.get("id", "")), node)
+    return found
+
+
+def ied_node(root: etree._Element, name: str) -> etree._Element | None:
+    """The IED of this name."""
+    return next((node for node in children(root, "IED") if node.get("name") == name), None)

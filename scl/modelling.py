@@ -9,6 +9,7 @@ from lxml import etree
 
 from scl.elements import tag
 from scl.model import (
+    TYPE_KINDS,
     Address,
     ConnectedAp,
     ConnectivityNode,
@@ -131,7 +132,7 @@ def _attributes(node: etree._Element) -> dict[str, str]:
 
 def _templates(top: etree._Element, templates: Templates) -> None:
     seen: set[tuple[str, str]] = set()
-    for node in children(top, "LNodeType", "DOType", "DAType", "EnumType"):
+    for node in children(top, *TYPE_KINDS):
         kind, id_ = etree.QName(node).localname, node.get("id", "")
         if (kind, id_) in seen:
             templates.duplicates.append((line_of(node), f"{kind} {id_}"))

@@ -22,7 +22,6 @@ from agent.logic.messages import (
     BreakerStatus,
     Command,
     CommandKind,
-    CommandResult,
     Direction,
     Level,
     Live,
@@ -267,12 +266,7 @@ class Brain:
                 state.automation = command.kind is CommandKind.AUTOMATION_ON
                 if not state.automation and state.request.number and not state.close_at:
                     state.request = Request()
-        origin = (("kind", command.kind.name), ("origin", command.origin))
-        if refusal is not None:
-            state.actions.append(CommandResult(command.identifier, refusal is Refusal.NONE, refusal))
-            state.emit("command", now, *origin, ("refusal", refusal.name))
-        else:
-            state.emit("command", now, *origin, ("refusal", "PENDING"))
+        orders.answer(state, command, refusal, now)
         return self._finish(now)
 
     # --- the end of every step ---------------------------------------------------------------------------------------

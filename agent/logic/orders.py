@@ -12,11 +12,12 @@ from agent.logic.state import NEVER, State
 def open_by_order(state: State, command: Command, now: int) -> Refusal | None:
     """None: answered later. What a switch may not break shows in the samples only some time after it began to flow: so
     one that carries current opens when they have said for ``order_look`` that it is load."""
-    refusal = _opens(state)
-    if refusal is not Refusal.NONE or isolate.can_break(state):
-        if refusal is Refusal.NONE:
-            _open(state, now)
+    refusal = _refusal(state)
+    if refusal is not Refusal.NONE:
         return refusal
+    if isolate.can_break(state):
+        _open(state, now)
+        return Refusal.NONE
     if state.opening is not None:
         return Refusal.POSITION
     state.opening = command
@@ -29,15 +30,22 @@ def open_now(state: State, now: int) -> None:
     command, state.opening, state.open_at = state.opening, None, NEVER
     if command is None:
         return
-    refusal = _opens(state)
+    refusal = _refusal(state)
     if refusal is Refusal.NONE:
         _open(state, now)
-    state.actions.append(CommandResult(command.identifier, refusal is Refusal.NONE, refusal))
-    origin = (("kind", command.kind.name), ("origin", command.origin))
-    state.emit("command", now, *origin, ("refusal", refusal.name))
+    answer(state, command, refusal, now)
 
 
-def _opens(state: State) -> Refusal:
+def answer(state: State, command: Command, refusal: Refusal | None, now: int) -> None:
+    """Tell whoever gave the order; None: it is under way, and answered when it is done."""
+    if refusal is not None:
+        state.actions.append(CommandResult(command.identifier, refusal is Refusal.NONE, refusal))
+    told = "PENDING" if refusal is None else refusal.name
+    state.emit("command", now, ("kind", command.kind.name), ("origin", command.origin), ("refusal", told))
+
+
+def _refusal(state: State) -> Refusal:
+    """Why the device may not be opened by order now."""
     if not state.ready:
         return Refusal.STALE_DATA
     if state.position is not Position.CLOSED:

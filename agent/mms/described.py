@@ -12,7 +12,7 @@ from lxml import etree
 from agent.mms import tree
 from agent.mms.tree import Attribute, DataObject, DataSet, Device, Goose, Groups, Node, Report, Tree
 from scl.elements import tag
-from scl.model import children
+from scl.model import children, ied_node, type_nodes
 
 _FIELDS = {
     "seqNum": 1, "timeStamp": 2, "reasonCode": 4, "dataSet": 8, "dataRef": 16, "bufOvfl": 32, "entryID": 64,
@@ -30,7 +30,7 @@ class UndescribedError(ValueError):
 
 def read_tree(root: etree._Element, ied: str) -> Tree:
     """The server of this IED, all its access points together; UndescribedError if it has none."""
-    element = next((node for node in children(root, "IED") if node.get("name") == ied), None)
+    element = ied_node(root, ied)
     if element is None:
         raise UndescribedError(f"there is no IED {ied}")
     return _Reader(root, ied).tree(element)
@@ -39,10 +39,7 @@ def read_tree(root: etree._Element, ied: str) -> Tree:
 class _Reader:
     def __init__(self, root: etree._Element, ied: str) -> None:
         self._ied = ied
-        self._types: dict[tuple[str, str], etree._Element] = {}
-        for top in children(root, "DataTypeTemplates"):
-            for node in children(top, "LNodeType", "DOType", "DAType", "EnumType"):
-                self._types.setdefault((etree.QName(node).localname, node.get("id", "")), node)
+        self._types = type_nodes(root)
         self._addresses = {
             (gse.get("ldInst", ""), gse.get("cbName", "")): gse
             for gse in root.iter(tag("GSE"))

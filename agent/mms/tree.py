@@ -48,6 +48,12 @@ class DataObject(NamedTuple):
         """A client can operate it."""
         return any(attribute.fc == "CO" for attribute in self.attributes)
 
+    @property
+    def configured(self) -> bool:
+        """The SCL gives all that is status or measured value in it."""
+        live = (a for a in self.attributes if a.fc in ("ST", "MX") and a.name not in ("q", "t"))
+        return all(a.value for a in live) and all(part.configured for part in self.parts)
+
 
 class DataSet(NamedTuple):
     """A data set; members as ``LN$FC$DO$DA`` of its own logical device."""

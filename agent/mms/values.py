@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agent.mms.build import Built, Leaf, ModelError
+from agent.mms.build import Built, Leaf
 from agent.mms.model import IedState
 from agent.mms.tree import DataObject, Node, Tree
 from agent.mms.wiring import MAIN, Place, Quality, Row, Value, moved, row_of, shown
@@ -39,14 +39,13 @@ class _Object:
     place: Place
     main: str
     groups: list[_Group]
-    configured: bool = False
+    configured: bool
 
 
 class Writer:
     """Shows states on one server."""
 
     def __init__(self, iec: Any, server: Any, tree: Tree, built: Built) -> None:
-        """ModelError: a row gives what the data object has no place for."""
         self._iec = iec
         self._server = server
         self._stamp = iec.Timestamp_create()
@@ -56,10 +55,7 @@ class Writer:
             Quality.OLD: iec.QUALITY_VALIDITY_QUESTIONABLE | iec.QUALITY_DETAIL_OLD_DATA,
             Quality.FAILURE: iec.QUALITY_VALIDITY_INVALID | iec.QUALITY_DETAIL_FAILURE,
         }
-        self._problems: list[str] = []
         self._objects = list(self._all(tree, built))
-        if self._problems:
-            raise ModelError(self._problems)
 
     def _all(self, tree: Tree, built: Built) -> Iterator[_Object]:
         by_object: dict[str, dict[str, Leaf]] = {}
@@ -73,10 +69,9 @@ class Writer:
                     where = f"{device.inst}/{node.name}.{data.name}"
                     row = row_of(node, data.name)
                     groups = list(_groups(data, by_object.get(where, {})))
-                    found = _Object(row, place, "", groups, _configured(data))
-                    found.main = next((name for name in MAIN if any(name in g.values for g in found.groups)), "")
-                    if found.groups:
-                        yield found
+                    main = next((name for name in MAIN if any(name in group.values for group in groups)), "")
+                    if groups:
+                        yield _Object(row, place, main, groups, data.configured)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -150,9 +145,3 @@ def _reference(node: Node) -> str:
             if attribute.name == "setSrcRef" and kind:
                 return attribute.value.replace(".", f"${kind}$", 1)
     return ""
-
-
-def _configured(data: DataObject) -> bool:
-    """The SCL gives its value."""
-    live = [a for a in data.attributes if a.fc in ("ST", "MX") and a.name not in ("q", "t")]
-    return all(attribute.value for attribute in live)

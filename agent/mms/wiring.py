@@ -20,7 +20,7 @@ from agent.logic.messages import Level, Live, Position, Refusal, RequestKind
 from agent.mms.meters import Meters
 from agent.mms.model import Health, IedState, StreamState, health, pre_check
 from agent.mms.scheme import scheme_reads
-from agent.mms.tree import DataObject, Node
+from agent.mms.tree import Node
 
 Value = bool | int | float | str
 Values = Mapping[str, Value]
@@ -360,11 +360,5 @@ def unfilled(nodes: Iterator[Node]) -> list[str]:
         f"{node.name}.{data.name}"
         for node in nodes
         for data in node.objects
-        if row_of(node, data.name) is None and _needs_value(data)
+        if row_of(node, data.name) is None and not data.configured
     ]
-
-
-def _needs_value(data: DataObject) -> bool:
-    live = [attribute for attribute in data.attributes if attribute.fc in ("ST", "MX")]
-    named = [attribute for attribute in live if attribute.name not in ("q", "t")]
-    return any(not attribute.value for attribute in named) or any(map(_needs_value, data.parts))

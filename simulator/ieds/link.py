@@ -16,12 +16,12 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from simulator.plant.channels import CHANNELS, MODES
+
 if TYPE_CHECKING:
     # Instruments do without numpy.
     from simulator.plant.waves import Waves
 
-CHANNELS = 8
-MODES = 5
 _MAGIC = b"FLW2"
 _NUMBERS = 8 + 2 * MODES
 _FORMAT = struct.Struct(f"<4sq{_NUMBERS * CHANNELS}d{2 * MODES}dd")

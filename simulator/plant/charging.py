@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scl.topology import Feeder, NeutralMode
+from simulator.plant.channels import CHANNELS, MODES
 from simulator.plant.fault import TOUCH_OHM, Fault
 from simulator.plant.network import Network
 from simulator.plant.neutral import neutral_impedance, normal_capacitance
 from simulator.plant.sequence import POSITIVE, Complex, Real
-from simulator.plant.waves import CHANNELS, MODES, ROOT2, Ring, angle_at
+from simulator.plant.waves import ROOT2, Ring, angle_at
 
 FASTEST_HZ = 1500.0
 STEP_RATES = (-2 * np.pi * 400.0, -2 * np.pi * 800.0)
@@ -109,8 +110,9 @@ class Charging:
 
     # --- one island -------------------------------------------------------------------------------------------------
 
-    def _joined(self, node: int, conducting: npt.NDArray[np.bool_]) -> tuple[frozenset[int], dict[int, int]]:
-        """Nodes that are one with this one, and by which section each was reached (-1: none or a device)."""
+    def _joined(self, start: int, conducting: npt.NDArray[np.bool_]) -> dict[int, tuple[int, int]]:
+        """Nodes that are one with this one; for each, from which it was reached (itself: the start) and by which
+        section (-1: by a device)."""
         net = self.network
         edges: dict[int, list[tuple[int, int]]] = {}
         for section, (a, b) in enumerate(self._ends.tolist()):
@@ -120,25 +122,22 @@ class Charging:
             a, b = int(net.device_node_a[device]), int(net.device_node_b[device])
             edges.setdefault(a, []).append((b, -1))
             edges.setdefault(b, []).append((a, -1))
-        came, stack = {node: -1}, [node]
-        self._parents = {node: node}
-        while stack:
-            here = stack.pop(0)
+        came, queue = {start: (start, -1)}, [start]
+        for here in queue:
             for there, section in edges.get(here, []):
                 if there not in came:
-                    came[there] = section
-                    self._parents[there] = here
-                    stack.append(there)
-        return frozenset(came), came
+                    came[there] = (here, section)
+                    queue.append(there)
+        return came
 
-    def _line(self, node: int, came: dict[int, int]) -> tuple[complex, complex]:
+    def _line(self, node: int, came: dict[int, tuple[int, int]]) -> tuple[complex, complex]:
         """Positive- and zero-sequence impedance of the way from the source to a node."""
         z1 = z0 = 0j
-        while self._parents[node] != node:
-            if came[node] >= 0:
-                s = self.feeder.sections[came[node]]
+        while came[node][0] != node:
+            node, section = came[node]
+            if section >= 0:
+                s = self.feeder.sections[section]
                 z1, z0 = z1 + complex(s.r1_ohm, s.x1_ohm), z0 + complex(s.r0_ohm, s.x0_ohm)
-            node = self._parents[node]
         return z1, z0
 
     def _island(
@@ -146,7 +145,8 @@ class Charging:
     ) -> _Island | None:
         """None: no capacitance, or faults that are not one phase to earth."""
         feeder, net, omega = self.feeder, self.network, self.network.omega
-        nodes, came = self._joined(net.nodes[feeder.sources[source].node], conducting)
+        came = self._joined(net.nodes[feeder.sources[source].node], conducting)
+        nodes = frozenset(came)
         inside = [k for k, (a, _) in enumerate(self._ends.tolist()) if a in nodes]
         c0 = 1e-6 * sum(feeder.sections[k].c0_uf for k in inside)
         c1 = 1e-6 * sum(feeder.sections[k].c1_uf for k in inside)

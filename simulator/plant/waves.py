@@ -14,13 +14,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from simulator.plant.channels import CHANNELS
 from simulator.plant.sequence import Complex, Real
 
 Times = npt.NDArray[np.int64]
 Scalar = TypeVar("Scalar", bound=np.generic)
-CHANNELS = 8
-MODES = 5
-"""Of an island's charging (``simulator.plant.charging``)."""
 ROOT2 = float(np.sqrt(2.0))
 ZERO_STEP_US = 100
 CHOPPED_A = 8.0

@@ -19,7 +19,7 @@ from benchmarks import waves
 from benchmarks.device import BEFORE, PHASES_ONLY, PICKUP_A, noisy, pickup_ms
 from benchmarks.inrush import Counts, Iron, closings
 from scl import describe
-from simulator.plant.events import CloseDevice, NewWaves, OpenDevice, SwitchSource
+from simulator.plant.events import CloseDevice, Effect, NewWaves, OpenDevice, SwitchSource
 from simulator.plant.plant import Plant, PlantOptions
 
 DEMO = Path(describe.__file__).parents[1] / "simulator" / "feeders" / "demo.yaml"
@@ -36,11 +36,8 @@ def plant_inrush(size_pu: float, cases: int, dice: np.random.Generator) -> Itera
         effects = plant.step(SwitchSource("SRC1", on=False), start) + plant.step(OpenDevice("Q1"), start)
         effects += plant.advance(start + 200_000)
         effects += plant.step(CloseDevice("T2"), start + 200_000) + plant.advance(start + 500_000)
-        seen = [e.waves for e in effects if isinstance(e, NewWaves)]
-        times = [start + 200_000 + 250 * n for n in range(1000)]
-        values = np.array([[w for w in seen if w.start_us <= t][-1].at(t)[path] for t in times])
-        for k, name in enumerate(("Q2", "F3", "R31")):
-            yield name, noisy(np.asarray(values[:, k] * ([1000] * 4 + [100] * 4)), dice)
+        for index, counts in _seen(effects, path, start + 200_000, 1000, dice):
+            yield names[index], counts
 
 
 def two_ties(gap_ms: float, number: int, dice: np.random.Generator) -> Iterator[tuple[str, float, Counts]]:
@@ -57,12 +54,19 @@ def two_ties(gap_ms: float, number: int, dice: np.random.Generator) -> Iterator[
     effects += plant.step(CloseDevice("T2"), start + 200_000)
     between = start + 200_000 + round(1000 * gap_ms)
     effects += plant.advance(between) + plant.step(CloseDevice("T1"), between) + plant.advance(start + 700_000)
-    seen = [e.waves for e in effects if isinstance(e, NewWaves)]
-    times = [start + 200_000 + 250 * n for n in range(1400)]
-    values = np.array([[w for w in seen if w.start_us <= t][-1].at(t)[path] for t in times])
-    for k, index in enumerate(path):
-        counts = noisy(np.asarray(values[:, k] * ([1000] * 4 + [100] * 4)), dice)
+    for index, counts in _seen(effects, path, start + 200_000, 1400, dice):
         yield names[index], feeder.devices[index].phase_pickup_a, counts
+
+
+def _seen(
+    effects: list[Effect], devices: list[int], since_us: int, count: int, dice: np.random.Generator
+) -> Iterator[tuple[int, Counts]]:
+    """What these devices' merging units make of the plant's waves, with noise."""
+    seen = [e.waves for e in effects if isinstance(e, NewWaves)]
+    times = [since_us + 250 * n for n in range(count)]
+    values = np.array([[w for w in seen if w.start_us <= t][-1].at(t)[devices] for t in times])
+    for k, device in enumerate(devices):
+        yield device, noisy(np.asarray(values[:, k] * ([1000] * 4 + [100] * 4)), dice)
 
 
 def faults(kind: str, multiple: float, dice: np.random.Generator, count: int, rf_ohm: float = 0.0) -> Iterator[Counts]:
