@@ -13,7 +13,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,8 @@ PRIORITY = 50
 LOST_MAX = 20
 UDP_PORT = 20_102
 CABLE = "process"
-OURS, UNREAD, DOORMAN = "ours", "ours, unread", "doorman"
-"""Ours; our far end, and a near end that does with its answer what it does with another's; ours as the agent runs it,
-with the thread that takes frames in."""
+OURS, UNREAD = "ours", "ours, unread"
+"""Ours; our far end, and a near end that does with its answer what it does with another's."""
 ECHO, PEER = "echo", "libiec61850"
 SECRET = bytes(range(32))
 STATES = (Report(claim_number=1), Report(claim_number=2))
@@ -68,24 +67,20 @@ def stream(number: int, routed: bool = False) -> Stream:
 class End:
     """One end of a cable, open."""
 
+    inbox: Inbox
     endpoint: Endpoint
     publisher: Publisher[Report]
-    bell: select.epoll = field(default_factory=select.epoll)
-
-    def __post_init__(self) -> None:
-        self.bell.register(self.endpoint.fileno(), select.EPOLLIN)
 
 
-def open_end(own: int, other: int, routed: bool, secured: bool = True, doorman: bool = False) -> End:
+def open_end(own: int, other: int, routed: bool, secured: bool = True) -> End:
     """Publishes stream ``own`` and hears stream ``other``, on the cable of the namespace that we are in."""
     keys = KeyGroup((Key(1, Algorithm.HMAC_SHA256_128, SECRET, "bench"),)) if secured else None
     data_set = report_data_set(ZONES, DEVICES)
     heard = stream(other, routed)
     link: Link = open_link(Udp((heard.group,), UDP_PORT) if routed else L2(CABLE, (heard.mac,)))
     publisher = Publisher(stream(own, routed), data_set, keys, source=link.address or bytes(6))
-    if doorman:
-        link = Inbox(link, PRIORITY + 1)
-    return End(Endpoint(link, (publisher,), (Subscriber(heard, data_set, keys),)), publisher)
+    inbox = Inbox(link)
+    return End(inbox, Endpoint(inbox, (publisher,), (Subscriber(heard, data_set, keys),)), publisher)
 
 
 def _now() -> int:
@@ -105,12 +100,12 @@ def answer(kind: str, routed: bool, program: str, ready: int) -> None:
     if kind == PEER:
         os.dup2(2, 1)  # it talks
         _answer_as_libiec61850(ready)
-    end = open_end(2, 1, routed, doorman=kind == DOORMAN)
+    end = open_end(2, 1, routed)
     prepare(PRIORITY)
     os.write(ready, b"1")
     number = 0
     while True:
-        end.bell.poll()
+        end.inbox.wait(1.0)
         for heard in end.endpoint.receive():
             if heard.result.new:
                 number += 1
@@ -173,7 +168,7 @@ class Course:
         return any(heard.result.new for heard in self._end.endpoint.receive())
 
     def _anything(self) -> bool:
-        return bool(self._end.endpoint.link.receive())
+        return bool(self._end.inbox.taken())
 
     def run(self, count: int) -> None:
         """Publish, and wait for the other's new state."""
@@ -193,7 +188,7 @@ class Course:
     def _wait(self) -> bool:
         until = time.monotonic() + 1.0
         while (left := until - time.monotonic()) > 0:
-            self._end.bell.poll(left)
+            self._end.inbox.wait(left)
             if self._done():
                 return True
         return False
@@ -208,7 +203,7 @@ class Course:
 
 def ask(ends: dict[str, End], count: int) -> dict[str, dict[str, float]]:
     """By far end, in turn; ours also unread."""
-    courses = {kind: Course(end, kind in (OURS, DOORMAN)) for kind, end in ends.items()}
+    courses = {kind: Course(end, kind == OURS) for kind, end in ends.items()}
     if PEER in ends:
         courses[UNREAD] = Course(ends[OURS], False)
     for _ in range(-(-count // BLOCK)):
@@ -222,7 +217,7 @@ def ask(ends: dict[str, End], count: int) -> dict[str, dict[str, float]]:
 
 def _near(kind: str, routed: bool) -> End:
     """What the near end needs for this far end; the echo's answer is our own frame."""
-    return open_end(1, 1 if kind == ECHO else 2, routed, secured=kind != PEER, doorman=kind == DOORMAN)
+    return open_end(1, 1 if kind == ECHO else 2, routed, secured=kind != PEER)
 
 
 def _cables(kinds: Iterable[str], routed: bool) -> dict[str, tuple[lan.Host, lan.Host]]:

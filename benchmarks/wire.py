@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import samples
-from benchmarks.ends import DOORMAN, ECHO, OURS, PEER, UNREAD
+from benchmarks.ends import ECHO, OURS, PEER, UNREAD
 from benchmarks.row import Row
 from simulator import lan
 
@@ -52,7 +52,7 @@ class _Bench:
         self._count, self._routed, self._folder = count, routed, folder
         self._echo = "" if routed else _build("echo", folder)
         self._flood = "" if routed else _build("flood", folder)
-        self._kinds = [OURS, DOORMAN]
+        self._kinds = [OURS]
         if self._echo:
             self._kinds.append(ECHO)
         if not routed and importlib.util.find_spec("pyiec61850") is not None:
@@ -67,21 +67,18 @@ class _Bench:
         middle = idle[OURS]["p50"]
         yield from self._of(LOADED, self._measure(LOADED, self._kinds), middle * LOAD_FACTOR)
         if PEER in self._kinds:  # its library is the MMS server's, too
-            yield from self._of(STATIONS, self._measure(STATIONS, [OURS, DOORMAN]), middle * LOAD_FACTOR)
+            yield from self._of(STATIONS, self._measure(STATIONS, [OURS]), middle * LOAD_FACTOR)
         if self._flood:
             yield from self._of(FOREIGN, self._measure(FOREIGN, [OURS, ECHO]), middle * FOREIGN_FACTOR)
 
     def _of(self, load: str, measured: Figures, goal: float | None) -> Iterator[Row]:
         case = f"{self._wire} {load}"
         echo = measured.get(ECHO)
-        for kind, told in ((OURS, case), (DOORMAN, f"{case}, by the doorman")):
-            if kind not in measured:
-                continue
-            for metric in ("p50", "p99", "p99.9"):
-                peer, name = (None, None) if echo is None else (echo[metric], ECHO_NAME)
-                wanted = goal if metric == "p50" else LONGEST_US
-                yield Row(told, metric, "µs", measured[kind][metric], wanted, peer=peer, peer_name=name)
-            yield Row(told, "lost", "events", measured[kind]["lost"], 0.0)
+        for metric in ("p50", "p99", "p99.9"):
+            peer, name = (None, None) if echo is None else (echo[metric], ECHO_NAME)
+            wanted = goal if metric == "p50" else LONGEST_US
+            yield Row(case, metric, "µs", measured[OURS][metric], wanted, peer=peer, peer_name=name)
+        yield Row(case, "lost", "events", measured[OURS]["lost"], 0.0)
         if PEER in measured:
             for metric in ("p50", "p99.9"):
                 wanted = measured[PEER][metric]

@@ -61,7 +61,6 @@ class Endpoint:
         self.link = link
         self._inbox = link if isinstance(link, Inbox) else None
         self._urgent = urgent or {}
-        self._masks: dict[int, tuple[bytes, bytes | None]] = {}
         self.publishers = tuple(publishers)
         self.subscribers = tuple(subscribers)
         self._timed: tuple[Publisher[Any] | Subscriber[Any], ...] = (*self.publishers, *self.subscribers)
@@ -75,6 +74,10 @@ class Endpoint:
         self._number = {id(subscriber): number for number, subscriber in enumerate(self.subscribers)}
         self._routed = bool(self.subscribers) and self.subscribers[0].stream.routed
         self._opener = Opener(self.subscribers)
+        if self._inbox is not None:
+            self._inbox.open_by(self._opener)
+            for number, subscriber in enumerate(self.subscribers):
+                self._inbox.stream(number, *self._mask(subscriber, number))
 
     def fileno(self) -> int:
         """The link's."""
@@ -96,29 +99,34 @@ class Endpoint:
 
     def receive(self) -> list[Heard]:
         """Everything that has come and was accepted; the rest is counted."""
+        if self._inbox is not None:
+            return self._taken(self._inbox)
         heard: list[Heard] = []
-        opener = self._opener
         for payload, _source, t_us in self.link.receive():
-            subscriber, result = opener.take(payload, t_us) or self._search(payload, t_us)
+            subscriber, result = self.take(payload, t_us)
             if subscriber is not None and isinstance(result, Accepted):
                 heard.append(Heard(subscriber, result, t_us))
-                if result.new and self._inbox is not None:
-                    self._expect(self._inbox, subscriber, payload)
         return heard
 
-    def _expect(self, inbox: Inbox, subscriber: Subscriber[Any], payload: bytes) -> None:
-        """Repetitions of this payload can wait; while relaxed, also changes of what is not urgent."""
-        number = self._number[id(subscriber)]
-        masks = self._masks.get(number)
-        if masks is None:
-            masks = self._masks[number] = self._mask(subscriber, number)
-        exact, loose = masks
-        offset = payload.find(subscriber.layout.opening)
-        if offset < 0 or offset + len(exact) > len(payload):
-            return  # of another width: each of its frames is looked at
-        inbox.expect(2 * number, payload, offset, exact, False)
-        if loose is not None:
-            inbox.expect(2 * number + 1, payload, offset, loose, True)
+    def _taken(self, inbox: Inbox) -> list[Heard]:
+        """Of a new state, repetitions can wait; while relaxed, also changes of what is not urgent."""
+        heard: list[Heard] = []
+        for slot, payload in inbox.taken():
+            t_us, shape, octets = slot.t_us, slot.shape, b""
+            subscriber: Subscriber[Any] | None
+            opened = self._opener.opened(shape, slot.found, payload, t_us) if shape >= 0 else None
+            if opened is None:
+                octets = payload[: slot.length]
+                subscriber, result = self._search(octets, t_us)
+            else:
+                subscriber, result = opened
+            if subscriber is not None and isinstance(result, Accepted):
+                heard.append(Heard(subscriber, result, t_us))
+                if result.new:
+                    at = octets.find(subscriber.layout.opening) if octets else slot.found.at
+                    if at >= 0:
+                        slot.news_at, slot.news = at, self._number[id(subscriber)]
+        return heard
 
     def _mask(self, subscriber: Subscriber[Any], number: int) -> tuple[bytes, bytes | None]:
         layout = subscriber.layout
@@ -180,6 +188,8 @@ class Endpoint:
         for subscriber in self.subscribers:
             subscriber.rekey(keys)
         self._opener = Opener(self.subscribers)
+        if self._inbox is not None:
+            self._inbox.open_by(self._opener)
 
     def time_quality(self, good: bool, quality: int | None = None) -> None:
         """Whether our clock can be relied on decides whether the age of what is heard is checked. ``quality``: the

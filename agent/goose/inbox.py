@@ -1,44 +1,45 @@
-"""A link whose frames are taken in by a compiled thread that knows which of them can wait.
+"""A link whose frames are taken in by compiled code that waits for them, and knows which of them can wait.
 
 A fault makes every agent of a feeder publish; to wake an interpreter for each frame of each device costs more time than
 the decision. Most of these frames are repetitions, or come from devices too far away to matter while this agent has
-nothing to decide. The thread keeps all frames in order and rings (``fileno`` becomes readable) only for one that
-differs from what is expected; the others are taken along with the next, or when the owner looks.
+nothing to decide. :meth:`Inbox.wait` keeps all frames in order and returns only for one that differs from what is
+expected (or for another descriptor); the others are taken along with the next, or when the owner looks.
 
-Only *when* a frame is looked at is decided here, never whether it is accepted: authentication, sequence and age are
-judged by the subscriber, for every frame. Somebody who forges frames can thus make us look, and not make us look away.
+Only *when* a frame is looked at is decided here, never whether it is accepted: sequence and age are judged by the
+subscriber, for every frame, and authentication by :mod:`agent.goose.opener` or the subscriber. Somebody who forges
+frames can thus make us look, and not make us look away.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from agent.goose._inbox import ffi, lib
 from agent.goose.link import Link, Received
+from agent.goose.opener import Opener
 
-ERROR_SIZE = 120
 SLOTS: int = lib.INBOX_SLOTS
+WATCHED: int = lib.INBOX_WATCHED
 
 
 class Inbox:
-    """A :class:`agent.goose.link.Link` over another one, whose descriptor it reads from now on."""
+    """A :class:`agent.goose.link.Link` over another one, whose descriptor it reads from now on. One thread's."""
 
-    def __init__(self, link: Link, priority: int = 0) -> None:
-        """``priority``: SCHED_FIFO of the thread, if allowed; 0: not asked for. OSError if there is no thread."""
+    def __init__(self, link: Link) -> None:
+        """OSError if the system gives no descriptor to wait with."""
         self.link = link
         self.address = link.address
-        error = ffi.new("char[]", ERROR_SIZE)
-        self._native = lib.inbox_open(link.fileno(), error, ERROR_SIZE)
+        wrong = ffi.new("int *")
+        self._native = lib.inbox_new(link.fileno(), wrong)
         if self._native == ffi.NULL:
-            raise OSError(ffi.string(error).decode())
-        number = lib.inbox_start(self._native, priority)
-        if number:
-            lib.inbox_close(self._native)
-            raise OSError(number, os.strerror(number))
-        self._bell: int = lib.inbox_bell(self._native)
+            raise OSError(wrong[0], os.strerror(wrong[0]))
         slots = lib.inbox_slots(self._native)
         self._slots = [(slots + i, ffi.buffer(slots[i].payload)) for i in range(SLOTS)]
-        self._next = 0
+        self._first = ffi.new("uint32_t *")
+        self._ready = ffi.new("int[]", WATCHED + 1)
+        self._watched: set[int] = set()
+        self._opener: Opener | None = None
 
     @property
     def unsent(self) -> int:
@@ -46,45 +47,78 @@ class Inbox:
         return int(getattr(self.link, "unsent", 0))
 
     def fileno(self) -> int:
-        """Readable when a frame came that should not wait."""
-        return self._bell
+        """The link's: what :meth:`wait` names for a frame that should not wait."""
+        return self.link.fileno()
 
     def send(self, payload: bytes, group: str = "") -> bool:
         """As the link."""
         return self.link.send(payload, group)
 
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def watch(self, descriptor: int) -> None:
+        """Wait for this one to be readable, too; OSError if there are too many."""
+        if len(self._watched) >= WATCHED:
+            raise OSError(f"more than {WATCHED} descriptors to wait for")
+        _check(lib.inbox_watch(self._native, descriptor))
+        self._watched.add(descriptor)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Not any more."""
+        self._watched.discard(descriptor)
+        _check(lib.inbox_unwatch(self._native, descriptor))
+
+    def wait(self, timeout_s: float) -> list[int]:
+        """Descriptors that are readable, the link's if a frame came that cannot wait. None after the time, or a signal.
+
+        What :meth:`taken` gave is void from now on."""
+        count = lib.inbox_wait(self._native, int(timeout_s * 1000), self._ready)
+        if count < 0:
+            raise OSError(-count, os.strerror(-count))
+        return [self._ready[i] for i in range(count)]
+
+    # --- frames ------------------------------------------------------------------------------------------------------
+
+    def taken(self) -> list[tuple[Any, Any]]:
+        """All that has come, in order, whether it ended the wait or not: slots (``inbox.h``), and their payloads, which
+        are longer than what came. Void after the next call of this or of :meth:`wait`."""
+        count, slots = lib.inbox_look(self._native, self._first), self._slots
+        first = self._first[0]
+        return [slots[number % SLOTS] for number in range(first, first + count)]
+
     def receive(self) -> list[Received]:
-        """All that has come, in order, whether it rang or not."""
-        count = lib.inbox_look(self._native)
-        batch = []
-        for number in range(self._next, self._next + count):
-            slot, payload = self._slots[number % SLOTS]
-            batch.append(Received(payload[: slot.length], "", slot.t_us))
-        lib.inbox_release(self._native, count)
-        self._next += count
-        return batch
+        """As the link."""
+        return [Received(payload[: slot.length], "", slot.t_us) for slot, payload in self.taken()]
 
-    def expect(self, index: int, payload: bytes, offset: int, mask: bytes, relaxed: bool) -> None:
-        """As pattern ``index``: payloads of this length that equal this one under the mask (from ``offset``) can wait.
+    def open_by(self, opener: Opener) -> None:
+        """What opens frames from now on."""
+        lib.inbox_opener(self._native, opener.native)
+        self._opener = opener  # the one before may go now
 
-        ``relaxed``: only while :meth:`relax` is on. ValueError if it is too long, or there are too many.
-        """
-        if lib.inbox_expect(self._native, index, payload, len(payload), offset, mask, len(mask), relaxed):
-            raise ValueError(f"pattern {index} of {len(mask)} octets at {offset} of {len(payload)}")
+    def stream(self, number: int, exact: bytes, loose: bytes | None) -> None:
+        """Where the next state of a stream may differ from the last one (octets 0 of the masks, from the APDU's first)
+        and wait: ``exact`` always, ``loose`` while :meth:`relax` is on. ValueError if it is too long, or too many."""
+        if lib.inbox_stream(self._native, number, exact, ffi.NULL if loose is None else loose, len(exact)):
+            raise ValueError(f"stream {number} of {len(exact)} octets")
 
     def relax(self, on: bool) -> None:
-        """Whether relaxed patterns count."""
+        """Whether loose masks count."""
         lib.inbox_relax(self._native, on)
 
     def counters(self) -> dict[str, int]:
-        """Frames taken in, those that rang, those dropped for their length; how often Python was far behind."""
+        """Frames taken in, those that ended a wait, those dropped for their length; how often Python was far behind."""
         counters = ffi.new("inbox_counters *")
         lib.inbox_count(self._native, counters)
         return {name: int(getattr(counters, name)) for name in ("taken", "urgent", "full", "oversized")}
 
     def close(self) -> None:
-        """End the thread, then the link."""
+        """End the link."""
         if self._native != ffi.NULL:
-            lib.inbox_close(self._native)
+            lib.inbox_free(self._native)
             self._native = ffi.NULL
         self.link.close()
+
+
+def _check(wrong: int) -> None:
+    if wrong:
+        raise OSError(wrong, os.strerror(wrong))

@@ -8,7 +8,7 @@ import cffi
 
 _HERE = Path(__file__).resolve().parent
 _FOLDER, _CORE = "agent/goose", "agent/core"
-_PARTS = ("inbox", "intake", "opener", "sealer")
+_PARTS = ("opener", "inbox", "intake", "sealer")
 _INCLUDED = ("masked.h", "stamp.h")
 
 builder = cffi.FFI()
@@ -25,7 +25,6 @@ builder.set_source(
     ],
     include_dirs=[_FOLDER, _CORE],
     extra_compile_args=["-O3", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-fvisibility=hidden"],
-    libraries=["pthread"],
 )
 
 if __name__ == "__main__":

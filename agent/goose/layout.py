@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agent.goose.codec import GOOSE_PDU, CodecError, Data, Kind, Pdu, UtcTime, tlv
 
@@ -61,6 +61,8 @@ FORMS: dict[str, Form] = {
 """Timestamp is a raw 64-bit number in layouts: seconds, fraction and quality as on the wire."""
 
 Raw = int | float
+Buffer = Any
+"""Octets, or compiled code's memory that holds them (typeshed has no name for both in 3.11)."""
 SQ_NUM, MEMBERS = 4, 8
 """Numbers of values on the wire: sqNum, and the first one of the data set (see :meth:`Layout.mask`)."""
 
@@ -133,7 +135,7 @@ class Layout:
             return None
         return self.unpack(apdu, 0)
 
-    def unpack(self, octets: bytes, at: int) -> tuple[Head, tuple[Raw, ...]]:
+    def unpack(self, octets: Buffer, at: int) -> tuple[Head, tuple[Raw, ...]]:
         """Head and raw values of a PDU that is known to have this layout, and begins at ``at``."""
         raw = list(self._struct.unpack_from(octets, at))
         for i, shift in self._shifts:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.goose._inbox import ffi, lib
+from agent.goose.layout import Buffer
 from agent.goose.subscriber import Accepted, Dropped, Subscriber
 from agent.security.ring import KeyGroup
 
@@ -18,8 +19,8 @@ class Opener:
     """Of these subscribers, with the keys that they have now: made anew when they take others."""
 
     def __init__(self, subscribers: Iterable[Subscriber[Any]]) -> None:
-        self._native = ffi.gc(lib.opener_new(), lib.opener_free)
-        if self._native == ffi.NULL:
+        self.native = ffi.gc(lib.opener_new(), lib.opener_free)
+        if self.native == ffi.NULL:
             raise MemoryError
         self._found = ffi.new("opened *")
         self._groups: list[KeyGroup] = []
@@ -33,7 +34,7 @@ class Opener:
         layout, stream = subscriber.layout, subscriber.stream
         address = ffi.NULL if stream.routed else stream.destination
         number = lib.opener_shape(
-            self._native, self._group(keys), address, stream.appid, layout.size, layout.fixed, layout.pattern
+            self.native, self._group(keys), address, stream.appid, layout.size, layout.fixed, layout.pattern
         )
         if number >= 0:
             self._shapes.append((subscriber, keys))
@@ -47,15 +48,19 @@ class Opener:
         for key in keys:
             if not key.algorithm.iv_size:  # one too many, or of a size unknown: its frames are not opened here
                 size, secret = key.algorithm.size, key.secret
-                lib.opener_key(self._native, number, key.identifier, size, secret, len(secret))
+                lib.opener_key(self.native, number, key.identifier, size, secret, len(secret))
         return number
 
     def take(self, payload: bytes, now: int) -> tuple[Subscriber[Any], Accepted[Any] | Dropped] | None:
         """Whom it is for, and what he makes of it; None: not opened."""
         found = self._found
-        number = lib.opener_open(self._native, payload, len(payload), found)
-        if number < 0:
-            return None
+        number = lib.opener_open(self.native, payload, len(payload), found)
+        return self.opened(number, found, payload, now) if number >= 0 else None
+
+    def opened(
+        self, number: int, found: Any, payload: Buffer, now: int
+    ) -> tuple[Subscriber[Any], Accepted[Any] | Dropped] | None:
+        """As :meth:`take`, of a payload that compiled code has opened: stream and what was found (``opener.h``)."""
         subscriber, keys = self._shapes[number]
         if subscriber.keys is not keys:
             return None

@@ -55,7 +55,7 @@ from typing import Generic, NamedTuple, TypeVar
 from agent.goose import codec, frame, session
 from agent.goose.codec import CodecError
 from agent.goose.dataset import DataSet
-from agent.goose.layout import Head, Layout, Raw, head_of
+from agent.goose.layout import Buffer, Head, Layout, Raw, head_of
 from agent.goose.session import SessionProfile
 from agent.goose.stream import Stream
 from agent.security.frames import TRAILING, FrameError, Key, Profile, parse_extension
@@ -259,7 +259,7 @@ class Subscriber(Generic[T]):
         except (_Refused, CodecError, FrameError) as refused:
             return self._dropped(refused)
 
-    def opened(self, payload: bytes, at: int, simulated: bool, key: int, now: int) -> Accepted[T] | Dropped:
+    def opened(self, payload: Buffer, at: int, simulated: bool, key: int, now: int) -> Accepted[T] | Dropped:
         """One that :class:`agent.goose.opener.Opener` has found to be ours, of our layout from ``at`` on, and authentic
         by this key of :attr:`keys`. As :meth:`receive`, from there on."""
         try:

@@ -1,4 +1,4 @@
-"""The protection process: one thread, one epoll loop over GOOSE, the core's eventfd, an exact timer and the sibling.
+"""The protection process: one thread that waits for GOOSE, the core's eventfd, an exact timer and the sibling.
 
     python -m agent.station.protection --configuration FD
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -67,11 +66,21 @@ class Core(RekeyedCore, Protocol):
     def block(self, last: int) -> bytes: ...
 
 
+class Waiter(Protocol):
+    """What the loop needs of :class:`agent.goose.inbox.Inbox`."""
+
+    def fileno(self) -> int: ...
+    def watch(self, descriptor: int) -> None: ...
+    def unwatch(self, descriptor: int) -> None: ...
+    def wait(self, timeout_s: float) -> list[int]: ...
+
+
 class Wire(RekeyedWire, Protocol):
     """What the loop needs of :class:`agent.station.wire.StationWire`."""
 
-    def descriptors(self) -> list[int]: ...
-    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> bool: ...
+    @property
+    def waiter(self) -> Waiter: ...
+    def receive(self, engine: Engine, refresh: Callable[[int], None]) -> bool: ...
     def relax(self, on: bool) -> bool: ...
     def operate(self, command: BreakerCommand, now: int) -> None: ...
     def publish(self, report: Report, now: int) -> None: ...
@@ -114,8 +123,8 @@ class Loop:
         self._server = channel.listen(directory / channel.NAME)
         self._sibling: socket.socket | None = None
         self._timer = realtime.Timer()
-        self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._waiter = wire.waiter
+        self._handlers: dict[int, Callable[[int], None]] = {self._waiter.fileno(): self._on_frames}
         self._running = True
         self._armed = 0
         self._touched = True
@@ -179,8 +188,6 @@ class Loop:
         self._watch(self._server.fileno(), self._on_server)
         if self._core is not None:
             self._watch(self._core.fileno(), self._on_core)
-        for descriptor in self._wire.descriptors():
-            self._watch(descriptor, self._on_frames)
         self._engine.start(now)
         if not self._time_good:
             self._wire.time_quality(False)
@@ -208,13 +215,13 @@ class Loop:
         if self._woken_at:
             self._busy_max = max(self._busy_max, clock() - self._woken_at)
         # The timer descriptor always fires in time; the limit only guards against a clock that was set back.
-        ready = self._epoll.poll(1.0)
+        ready = self._waiter.wait(1.0)
         self._woken_at = clock()
         self._turns += 1
         if self._core is not None and len(ready) > 1:
             core = self._core.fileno()
-            ready.sort(key=lambda entry: entry[0] != core)
-        for descriptor, _mask in ready:
+            ready.sort(key=lambda descriptor: descriptor != core)
+        for descriptor in ready:
             handler = self._handlers.get(descriptor)
             if handler is None:
                 continue
@@ -277,8 +284,7 @@ class Loop:
         self._show(now)
 
     def _take_in(self) -> None:
-        for descriptor in self._wire.descriptors():
-            self._wire.receive(descriptor, self._engine, self._refresh)
+        self._wire.receive(self._engine, self._refresh)
 
     def _refresh(self, now: int) -> None:
         if self._core is not None:
@@ -318,11 +324,11 @@ class Loop:
 
     def _watch(self, descriptor: int, handler: Callable[[int], None]) -> None:
         self._handlers[descriptor] = handler
-        self._epoll.register(descriptor, select.EPOLLIN)
+        self._waiter.watch(descriptor)
 
     def _unwatch(self, descriptor: int) -> None:
         if self._handlers.pop(descriptor, None) is not None:
-            self._epoll.unregister(descriptor)
+            self._waiter.unwatch(descriptor)
 
     def _on_timer(self, _descriptor: int) -> None:
         self._timer.acknowledge()
@@ -338,8 +344,8 @@ class Loop:
         self._news_at = clock()
         self._engine.measured(self._core.measurement(), self._news_at)
 
-    def _on_frames(self, descriptor: int) -> None:
-        if self._wire.receive(descriptor, self._engine, self._refresh):
+    def _on_frames(self, _descriptor: int) -> None:
+        if self._wire.receive(self._engine, self._refresh):
             self._touched = True
             self._news_at = clock()
 

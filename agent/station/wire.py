@@ -71,7 +71,7 @@ class StationWire:
             streams = [peer.stream for peer in agent.reports_in] + [agent.status_in]
             where = agent.link
             link = open_link(link_spec(streams, where.station_bus, where.udp_port, where.udp_interface))
-            link = self._inbox = Inbox(link, agent.priority + 1 if agent.priority else 0)
+            link = self._inbox = Inbox(link)
         feeder = agent.feeder
         reports = report_data_set(len(feeder.zones), len(feeder.devices))
         source = link.address or bytes(6)
@@ -100,16 +100,17 @@ class StationWire:
         self._device[id(subscribers[-1])] = BREAKER
         self._endpoint = Endpoint(link, (self._orders, self._reports), subscribers, urgent)
 
-    def descriptors(self) -> list[int]:
-        """For epoll."""
-        return [self._endpoint.fileno()]
+    @property
+    def waiter(self) -> Inbox:
+        """What waits for frames, and for the descriptors it is told to watch."""
+        assert self._inbox is not None, "a link of the caller's"
+        return self._inbox
 
-    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> bool:
+    def receive(self, engine: Engine, refresh: Callable[[int], None]) -> bool:
         """Take in what has come; the core's samples are read before the first accepted frame reaches the brain.
 
         False: nothing new, or repetitions only.
         """
-        del descriptor
         news = [heard for heard in self._endpoint.receive() if heard.result.new]
         if not news:
             return False

@@ -128,7 +128,7 @@ def test_both_publishers_of_an_agent_and_its_next_start_never_share_an_iv(
     config = compiled(scd, key_file(tmp_path / "keys", ("flisr", GMAC), ("flisr-sv", HMAC)))
     ether = Ether()
     monkeypatch.setattr("agent.station.wire.open_link", lambda _spec: ether)
-    monkeypatch.setattr("agent.station.wire.Inbox", lambda link, _priority: link)
+    monkeypatch.setattr("agent.station.wire.Inbox", lambda link: link)
     for _ in range(3):
         wire = StationWire(config, {})
         now = time.time_ns() // 1000
@@ -145,6 +145,6 @@ def test_both_publishers_of_an_agent_and_its_next_start_never_share_an_iv(
 def test_hmac_needs_no_file(scd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = compiled(scd, key_file(tmp_path / "keys", ("flisr", HMAC)))
     monkeypatch.setattr("agent.station.wire.open_link", lambda _spec: Ether())
-    monkeypatch.setattr("agent.station.wire.Inbox", lambda link, _priority: link)
+    monkeypatch.setattr("agent.station.wire.Inbox", lambda link: link)
     StationWire(config, {})
     assert not (tmp_path / NAME).exists()

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from agent.core.protection import Element, Phasors
+from agent.goose.inbox import Inbox
+from agent.goose.link import Received
 from agent.goose.subscriber import Heard, Mark
 from agent.logic.brain import Brain
 from agent.logic.messages import BreakerCommand, BreakerStatus, Level, LockRecord, Measurement, Position, Report
@@ -22,12 +24,34 @@ from agent.station.protection import Loop, clock
 from tests.station.test_engine import FEEDER
 
 
+class Inside:
+    """The near end, as a link: the waiter reads it."""
+
+    address = b""
+
+    def __init__(self, near: socket.socket) -> None:
+        self.near = near
+
+    def fileno(self) -> int:
+        return self.near.fileno()
+
+    def send(self, payload: bytes, group: str = "") -> bool:
+        raise AssertionError("the loop sends by publish and operate")
+
+    def receive(self) -> list[Received]:
+        raise AssertionError("the waiter reads")
+
+    def close(self) -> None:
+        self.near.close()
+
+
 class FakeWire:
     """Frames are one octet: b = breaker closed, o = open, p = the peer is well."""
 
     def __init__(self) -> None:
         self.inside, self.outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.inside.setblocking(False)
+        self.waiter = Inbox(Inside(self.inside))
         self.orders: list[BreakerCommand] = []
         self.reports: list[tuple[int, Report]] = []
         self.deadline: int | None = None
@@ -35,23 +59,18 @@ class FakeWire:
         self.restored = 0
         self.heard = {"F1_AGFLISR/LLN0$GO$gcbFlisr": Mark(7, 1_800_000_000_000_000, 3)}
 
-    def descriptors(self) -> list[int]:
-        return [self.inside.fileno()]
-
-    def receive(self, descriptor: int, engine: Engine, refresh: Callable[[int], None]) -> bool:
-        try:
-            frame = self.inside.recv(100, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        now = clock()
-        refresh(now)
-        if frame in (b"b", b"o"):
-            engine.breaker(BreakerStatus(Position.CLOSED if frame == b"b" else Position.OPEN), now)
-        elif frame == b"p":
-            engine.peer(0, Report(Position.CLOSED, Level.QUIET, ready=True, upto_us=now), now)
-        else:
-            raise ValueError("what is this")
-        return True
+    def receive(self, engine: Engine, refresh: Callable[[int], None]) -> bool:
+        taken = self.waiter.receive()
+        for frame, _, _ in taken:
+            now = clock()
+            refresh(now)
+            if frame in (b"b", b"o"):
+                engine.breaker(BreakerStatus(Position.CLOSED if frame == b"b" else Position.OPEN), now)
+            elif frame == b"p":
+                engine.peer(0, Report(Position.CLOSED, Level.QUIET, ready=True, upto_us=now), now)
+            else:
+                raise ValueError("what is this")
+        return bool(taken)
 
     def relax(self, on: bool) -> bool:
         return False
