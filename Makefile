@@ -12,7 +12,7 @@ PIPFLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 setup: $(STAMP)
 
 # What setup.py compiles: after a change of it the old library would still be the one that runs.
-COMPILED := agent/core/build.py agent/goose/inbox_build.py $(wildcard agent/logic/*.py simulator/*.py simulator/virtual/*.py) \
+COMPILED := agent/core/build.py agent/goose/inbox_build.py $(wildcard agent/goose/*.py agent/logic/*.py simulator/*.py simulator/virtual/*.py) \
             $(filter-out agent/core/_core.c agent/goose/_inbox.c,$(wildcard agent/core/*.[ch] agent/goose/*.[ch]))
 
 $(STAMP): pyproject.toml setup.py constraints.txt $(COMPILED)

@@ -10,6 +10,8 @@ from pathlib import Path
 from setuptools import setup
 
 ROOMS = {
+    "agent.goose": [f"agent/goose/{name}.py" for name in
+                    ("layout", "dataset", "subscriber", "publisher", "opener", "sealer", "endpoint", "inbox")],
     "agent.logic": ["agent/logic/*.py"],
     "simulator.virtual": ["simulator/virtual/*.py", "simulator/invariants.py", "simulator/oracle.py",
                           "simulator/aftermath.py"],

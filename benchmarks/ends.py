@@ -27,8 +27,10 @@ from agent.goose.subscriber import Subscriber
 from agent.logic.messages import Report
 from agent.security.frames import Algorithm, Key
 from agent.security.ring import KeyGroup
+from agent.station.config import AgentConfig
 from agent.station.realtime import prepare
-from benchmarks import foreign
+from agent.station.wire import StationWire, goose_keys
+from benchmarks import decider, foreign
 from simulator import lan
 
 ZONES, DEVICES = 12, 12
@@ -42,6 +44,8 @@ UDP_PORT = 20_102
 CABLE = "process"
 OURS, UNREAD = "ours", "ours, unread"
 """Ours; our far end, and a near end that does with its answer what it does with another's."""
+BRAIN = "brain"
+"""A far end at which an agent's brain decides."""
 ECHO, PEER = "echo", "libiec61850"
 SECRET = bytes(range(32))
 STATES = (Report(claim_number=1), Report(claim_number=2))
@@ -70,6 +74,10 @@ class End:
     inbox: Inbox
     endpoint: Endpoint
     publisher: Publisher[Report]
+    tell: Callable[[int], Report] = lambda number: STATES[number % len(STATES)]
+    """The next state, by its number."""
+    over: Callable[[], Report] | None = None
+    """What is told after the answer, without another one."""
 
 
 def open_end(own: int, other: int, routed: bool, secured: bool = True) -> End:
@@ -90,8 +98,14 @@ def _now() -> int:
 # --- the far end -----------------------------------------------------------------------------------------------------
 
 
-def answer(kind: str, routed: bool, program: str, ready: int) -> None:
+def answer(kind: str, routed: bool, program: str, agent: AgentConfig | None, ready: int) -> None:
     """Each new state is answered with one of ours, until somebody ends the process."""
+    if kind == BRAIN and agent is not None:
+        far = decider.Decider(agent, StationWire(agent, {}))
+        far.begin()
+        prepare(PRIORITY)
+        os.write(ready, b"1")
+        far.serve()
     if kind == ECHO:
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
@@ -177,9 +191,11 @@ class Course:
             self._number += 1
             time.sleep(PAUSE_S)
             began = time.perf_counter_ns()
-            end.endpoint.publish(end.publisher, STATES[self._number % len(STATES)], _now())
+            end.endpoint.publish(end.publisher, end.tell(self._number), _now())
             if self._wait():
                 self.times.append(time.perf_counter_ns() - began)
+                if end.over is not None:
+                    end.endpoint.publish(end.publisher, end.over(), _now())
             else:
                 self.lost += 1
                 if self.lost > LOST_MAX:
@@ -203,7 +219,7 @@ class Course:
 
 def ask(ends: dict[str, End], count: int) -> dict[str, dict[str, float]]:
     """By far end, in turn; ours also unread."""
-    courses = {kind: Course(end, kind == OURS) for kind, end in ends.items()}
+    courses = {kind: Course(end, kind in (OURS, BRAIN)) for kind, end in ends.items()}
     if PEER in ends:
         courses[UNREAD] = Course(ends[OURS], False)
     for _ in range(-(-count // BLOCK)):
@@ -215,9 +231,27 @@ def ask(ends: dict[str, End], count: int) -> dict[str, dict[str, float]]:
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-def _near(kind: str, routed: bool) -> End:
+def _near(kind: str, routed: bool, agent: AgentConfig | None) -> End:
     """What the near end needs for this far end; the echo's answer is our own frame."""
+    if kind == BRAIN and agent is not None:
+        return _neighbour(agent, routed)
     return open_end(1, 1 if kind == ECHO else 2, routed, secured=kind != PEER)
+
+
+def _neighbour(agent: AgentConfig, routed: bool) -> End:
+    """One that picks up, and hears what the agent says to that."""
+    device = decider.neighbour(agent)
+    data_set = report_data_set(len(agent.feeder.zones), len(agent.feeder.devices))
+    keys, heard = goose_keys(agent), agent.report_out
+    own = next(peer.stream for peer in agent.reports_in if peer.device == device)
+    link: Link = open_link(Udp((heard.group,), UDP_PORT) if routed else L2(CABLE, (heard.mac,)))
+    publisher: Publisher[Report] = Publisher(own, data_set, keys, source=link.address or bytes(6))
+    inbox = Inbox(link)
+    endpoint = Endpoint(inbox, (publisher,), (Subscriber(heard, data_set, keys),))
+    return End(
+        inbox, endpoint, publisher, lambda _: decider.picked_up(agent, device, _now()),
+        lambda: decider.well(agent, device, _now()),
+    )  # fmt: skip
 
 
 def _cables(kinds: Iterable[str], routed: bool) -> dict[str, tuple[lan.Host, lan.Host]]:
@@ -236,18 +270,19 @@ def _cables(kinds: Iterable[str], routed: bool) -> dict[str, tuple[lan.Host, lan
 def main(request: dict[str, Any]) -> dict[str, dict[str, float]]:
     """``kinds`` of far ends, ``count`` of events each, ``routed``; ``echo`` and ``flood``: programs, or empty."""
     routed = bool(request["routed"])
+    folder = Path(request["folder"])
     cables = _cables(request["kinds"], routed)
+    agent = decider.configuration(folder, CABLE, UDP_PORT if routed else 0) if BRAIN in cables else None
     children: list[int] = []
     ends: dict[str, End] = {}
     try:
         for kind, (near, far) in cables.items():
-            children.append(_start(far, kind, routed, request["echo"]))
+            children.append(_start(far, kind, routed, request["echo"], agent))
             if request["flood"]:
-                folder = Path(request["folder"])
                 children += [foreign.start(near, request["flood"], folder, CABLE, part) for part in foreign.PARTS]
         for kind, (near, _) in cables.items():
             near.enter()
-            ends[kind] = _near(kind, routed)
+            ends[kind] = _near(kind, routed, agent)
         if request["flood"]:
             time.sleep(foreign.SETTLE_S)
         prepare(PRIORITY)
@@ -258,14 +293,14 @@ def main(request: dict[str, Any]) -> dict[str, dict[str, float]]:
             os.waitpid(child, 0)
 
 
-def _start(host: lan.Host, kind: str, routed: bool, program: str) -> int:
+def _start(host: lan.Host, kind: str, routed: bool, program: str, agent: AgentConfig | None) -> int:
     """The process of a far end that has said it is ready; its number."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             host.enter()
-            answer(kind, routed, program, write)
+            answer(kind, routed, program, agent, write)
         finally:
             os._exit(1)
     os.close(write)

@@ -3,9 +3,9 @@
 One process publishes a report with a new state, the other accepts it (form, MAC, sequence, age, values) and publishes
 its own; the first accepts that. Beside it, where there is a C compiler, the same cable with a bare C echo at the far
 end: what remains is the price of the machine and of the first process. And with libiec61850's subscriber and publisher
-there, called from Python, without authentication (it has none); what comes back from either is not looked at. All are
-asked in turn. "By the doorman": both ends as the agent runs them, with the thread that takes frames in and wakes Python
-only for what cannot wait. Without the right to a network namespace it runs over loopback multicast (R-GOOSE), alone.
+there, called from Python, without authentication (it has none); what comes back from either is not looked at. "A brain
+decides": the far end is an agent's own, and its answer the brain's decision. All are asked in turn. Without the right
+to a network namespace it runs over loopback multicast (R-GOOSE), alone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import samples
-from benchmarks.ends import ECHO, OURS, PEER, UNREAD
+from benchmarks.ends import BRAIN, ECHO, OURS, PEER, UNREAD
 from benchmarks.row import Row
 from simulator import lan
 
@@ -29,6 +29,8 @@ IDLE, LOADED, STATIONS = "idle", "two CPU hogs", "two station processes: event l
 FOREIGN = "others' 10,000 GOOSE and 100,000 SV frames/s"
 ECHO_NAME = "bare C echo"
 PEER_NAME = "libiec61850, no authentication"
+NEW = (OURS, BRAIN)
+"""Far ends that are judged against a goal."""
 ROOT = Path(__file__).parents[1]
 LONGEST_US = 500.0
 ECHO_FACTOR, LOAD_FACTOR, FOREIGN_FACTOR = 1.3, 1.5, 1.1
@@ -52,7 +54,7 @@ class _Bench:
         self._count, self._routed, self._folder = count, routed, folder
         self._echo = "" if routed else _build("echo", folder)
         self._flood = "" if routed else _build("flood", folder)
-        self._kinds = [OURS]
+        self._kinds = list(NEW)
         if self._echo:
             self._kinds.append(ECHO)
         if not routed and importlib.util.find_spec("pyiec61850") is not None:
@@ -63,22 +65,24 @@ class _Bench:
         """What was measured, by load."""
         idle = self._measure(IDLE, self._kinds)
         echo = idle[ECHO]["p50"] * ECHO_FACTOR if ECHO in idle else None
-        yield from self._of(IDLE, idle, echo)
-        middle = idle[OURS]["p50"]
-        yield from self._of(LOADED, self._measure(LOADED, self._kinds), middle * LOAD_FACTOR)
+        yield from self._of(IDLE, idle, dict.fromkeys(NEW, echo))
+        loaded = {kind: idle[kind]["p50"] * LOAD_FACTOR for kind in NEW}
+        yield from self._of(LOADED, self._measure(LOADED, self._kinds), loaded)
         if PEER in self._kinds:  # its library is the MMS server's, too
-            yield from self._of(STATIONS, self._measure(STATIONS, [OURS]), middle * LOAD_FACTOR)
+            yield from self._of(STATIONS, self._measure(STATIONS, list(NEW)), loaded)
         if self._flood:
-            yield from self._of(FOREIGN, self._measure(FOREIGN, [OURS, ECHO]), middle * FOREIGN_FACTOR)
+            flooded = {kind: idle[kind]["p50"] * FOREIGN_FACTOR for kind in NEW}
+            yield from self._of(FOREIGN, self._measure(FOREIGN, [*NEW, ECHO]), flooded)
 
-    def _of(self, load: str, measured: Figures, goal: float | None) -> Iterator[Row]:
+    def _of(self, load: str, measured: Figures, goals: Mapping[str, float | None]) -> Iterator[Row]:
         case = f"{self._wire} {load}"
         echo = measured.get(ECHO)
-        for metric in ("p50", "p99", "p99.9"):
-            peer, name = (None, None) if echo is None else (echo[metric], ECHO_NAME)
-            wanted = goal if metric == "p50" else LONGEST_US
-            yield Row(case, metric, "µs", measured[OURS][metric], wanted, peer=peer, peer_name=name)
-        yield Row(case, "lost", "events", measured[OURS]["lost"], 0.0)
+        for kind, told in zip(NEW, (case, f"{case}, a brain decides"), strict=True):
+            for metric in ("p50", "p99", "p99.9"):
+                peer, name = (None, None) if echo is None else (echo[metric], ECHO_NAME)
+                wanted = goals[kind] if metric == "p50" else LONGEST_US
+                yield Row(told, metric, "µs", measured[kind][metric], wanted, peer=peer, peer_name=name)
+            yield Row(told, "lost", "events", measured[kind]["lost"], 0.0)
         if PEER in measured:
             for metric in ("p50", "p99.9"):
                 wanted = measured[PEER][metric]

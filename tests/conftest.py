@@ -37,7 +37,7 @@ def pytest_configure() -> None:
     """What was edited since it was compiled is not what would be tested."""
     built = ROOT / ".venv" / ".ready"
     ready = built.stat().st_mtime if built.exists() else 0.0
-    for library in (*ROOT.glob("agent/logic/*.so"), *ROOT.glob("simulator/**/*.so")):
+    for library in (*ROOT.glob("agent/goose/*.so"), *ROOT.glob("agent/logic/*.so"), *ROOT.glob("simulator/**/*.so")):
         source = library.with_name(library.name.partition(".")[0] + ".py")
         if source.exists() and source.stat().st_mtime > max(ready, library.stat().st_mtime):
             raise pytest.UsageError(f"{source.relative_to(ROOT)} is newer than its compiled form: make setup")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
@@ -50,13 +49,13 @@ class Codec(Protocol[T]):
     def from_values(self, values: Sequence[Raw]) -> T: ...
 
 
-@dataclass(frozen=True)
 class DataSet(Generic[T]):
     """A data set of the scheme: what SCL lists, and the mapping."""
 
-    name: str
-    members: tuple[Member, ...]
-    codec: Codec[T]
+    def __init__(self, name: str, members: tuple[Member, ...], codec: Codec[T]) -> None:
+        self.name = name
+        self.members = members
+        self.codec = codec
 
     @property
     def b_types(self) -> tuple[str, ...]:

@@ -206,7 +206,7 @@ class Subscriber(Generic[T]):
         self._profile = profile
         self._address = b"" if stream.routed else stream.destination
         self._heartbeat_us = stream.max_ms * 1000
-        self._real = _Sequence(mark)
+        self._serving = _Sequence(mark)
         self._simulated = _Sequence()
         self._message: T | None = None
         self._last_us = 0
@@ -220,7 +220,7 @@ class Subscriber(Generic[T]):
     @property
     def mark(self) -> Mark | None:
         """What to keep over restarts."""
-        real = self._real
+        real = self._serving
         return Mark(real.st, real.floor, real.sq) if real.known else None
 
     @property
@@ -246,7 +246,7 @@ class Subscriber(Generic[T]):
             self._due = min(self._due, now + self._policy.max_ttl_us)
             return None
         self._due = None
-        self._real.alive = self._simulated.alive = False
+        self._serving.alive = self._simulated.alive = False
         self.counters["lost"] += 1
         return Lost(self._last_us)
 
@@ -283,7 +283,7 @@ class Subscriber(Generic[T]):
             raise _Refused(Drop.NEEDS_COMMISSIONING)
         if head.ttl_ms == 0:
             raise _Refused(Drop.NO_TIME_TO_LIVE)
-        sequence = self._real
+        sequence = self._serving
         if simulated or head.simulation or self.simulation or self._simulated.known:
             sequence = self._mode(simulated or head.simulation)
         new = self._order(sequence, head, now)
@@ -372,11 +372,11 @@ class Subscriber(Generic[T]):
         if not self.simulation:
             if self._simulated.known:
                 self._simulated = _Sequence()
-                self._real.alive = False
-            return self._real
+                self._serving.alive = False
+            return self._serving
         if self._simulated.known:
             raise _Refused(Drop.NOT_SIMULATED)
-        return self._real
+        return self._serving
 
     def _order(self, mark: _Sequence, head: Head, now: int) -> bool:
         """Whether the frame is news; refuses what is out of sequence or not fresh."""

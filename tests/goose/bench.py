@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.goose.codec import decode
+from agent.goose.dataset import DataSet
 from agent.goose.frame import parse
 from agent.goose.stream import Stream
 from agent.goose.subscriber import Dropped, Subscriber
@@ -60,7 +61,8 @@ class Beside(threading.Thread):
 class _Raw:
     """The values as they come."""
 
-    b_types = TYPES
+    def to_values(self, message: Any) -> tuple[Any, ...]:
+        return tuple(message)
 
     def from_values(self, values: Any) -> Any:
         return tuple(values)
@@ -90,7 +92,7 @@ def _subscribe(capture: str, ring: tuple[Any, ...]) -> dict[str, int]:
     frames = [packet.frame for packet, _ in read_capture(capture)]
     pdu = decode(parse(frames[0]).apdu)
     stream = Stream(REFERENCE, pdu.dat_set, pdu.go_id or "", 1, 1, TYPES, mac="01-0C-CD-01-00-01")
-    subscriber: Subscriber[Any] = Subscriber(stream, _Raw(), ring)  # type: ignore[arg-type]
+    subscriber: Subscriber[Any] = Subscriber(stream, DataSet("dsByHand", (), _Raw()), ring)
     causes: Counter[str] = Counter()
     for frame in frames:
         result = subscriber.receive(frame, time.time_ns() // 1000 + 60_000_000)
