@@ -55,6 +55,7 @@ from typing import Generic, NamedTuple, TypeVar
 from agent.goose import codec, frame, session
 from agent.goose.codec import CodecError
 from agent.goose.dataset import DataSet
+from agent.goose.known import Heard, Mark
 from agent.goose.layout import Buffer, Head, Layout, Raw, head_of
 from agent.goose.session import SessionProfile
 from agent.goose.stream import Stream
@@ -123,26 +124,6 @@ class Lost(NamedTuple):
 
     last_us: int
     """When the last accepted frame came."""
-
-
-class Mark(NamedTuple):
-    """High-water mark of a stream, to be kept over restarts."""
-
-    st_num: int
-    t_us: int
-    sq_num: int | None = None
-    """None: not known, any repetition of the state is taken."""
-
-
-class Heard(NamedTuple):
-    """A stream as a supervisor sees it (LGOS)."""
-
-    alive: bool
-    """Within its time to live."""
-    simulated: bool
-    """What is accepted is simulated."""
-    needs_commissioning: bool
-    """The newest frame says so, or its configuration is not ours."""
 
 
 @dataclass(frozen=True, slots=True)

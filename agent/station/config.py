@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agent.goose.known import Mark
 from agent.goose.stream import Stream
-from agent.goose.subscriber import Mark
 from agent.logic.messages import LockRecord
 from agent.security.ring import GRACE_S
 from agent.station import plain

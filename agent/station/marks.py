@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.goose.subscriber import Mark
+from agent.goose.known import Mark
 from agent.station import durable, plain
 
 NAME = "marks.json"

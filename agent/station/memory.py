@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.goose.subscriber import Mark
+from agent.goose.known import Mark
 from agent.logic.messages import LockRecord
 from agent.station import plain
 from agent.station.alarms import Alarms

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.core.protection import Phasors
-from agent.goose.subscriber import Heard, Mark
+from agent.goose.known import Heard, Mark
 from agent.logic.messages import (
     BreakerCommand,
     Command,

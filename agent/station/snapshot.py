@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from agent.goose.subscriber import Heard, Mark
+from agent.goose.known import Heard, Mark
 from agent.logic.messages import BreakerCommand, BreakerStatus, Measurement, Report
 from agent.mms.meters import Meters
 from agent.station import plain

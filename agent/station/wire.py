@@ -11,9 +11,10 @@ from typing import Any
 from agent.goose.dataset import command_data_set, report_data_set, status_data_set
 from agent.goose.endpoint import Endpoint, link_spec
 from agent.goose.inbox import Inbox
+from agent.goose.known import Heard, Mark
 from agent.goose.link import Link, open_link
 from agent.goose.publisher import Publisher
-from agent.goose.subscriber import Accepted, Heard, Mark, Subscriber
+from agent.goose.subscriber import Accepted, Subscriber
 from agent.logic.grid import Grid
 from agent.logic.messages import BreakerCommand, Report
 from agent.security.frames import ALGORITHMS, Key, make_key

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.goose.subscriber import Mark
+from agent.goose.known import Mark
 from agent.station import durable
 from simulator.ieds.cabinet import Retained
 

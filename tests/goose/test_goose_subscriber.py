@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from agent.goose.codec import Data, Kind, Pdu, UtcTime, encode, utc_time
 from agent.goose.dataset import command_data_set
 from agent.goose.frame import Envelope
+from agent.goose.known import Heard, Mark
 from agent.goose.layout import FORMS
 from agent.goose.publisher import Publisher
 from agent.goose.stream import Stream
-from agent.goose.subscriber import Accepted, Drop, Dropped, Heard, Lost, Mark, Policy, Subscriber
+from agent.goose.subscriber import Accepted, Drop, Dropped, Lost, Policy, Subscriber
 from agent.logic.messages import BreakerCommand
 from agent.security.frames import Algorithm, Key
 from tests.goose.lab import KEY, NOW, stream

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from agent.goose.subscriber import Mark
+from agent.goose.known import Mark
 from agent.logic.brain import LOCKED_UNREADABLE, Brain
 from agent.logic.messages import LockRecord
 from agent.station import plain

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.goose.subscriber import Mark
+from agent.goose.known import Mark
 from agent.station import durable, marks
 from agent.station.marks import MarksFile, decode, encode, pause_s
 

@@ -14,8 +14,8 @@ import pytest
 
 from agent.core.protection import Element, Phasors
 from agent.goose.inbox import Inbox
+from agent.goose.known import Heard, Mark
 from agent.goose.link import Received
-from agent.goose.subscriber import Heard, Mark
 from agent.logic.brain import Brain
 from agent.logic.messages import BreakerCommand, BreakerStatus, Level, LockRecord, Measurement, Position, Report
 from agent.station import channel, snapshot, supervisor
