@@ -1,4 +1,5 @@
-"""What is compiled: the C core, by cffi; by mypyc the Python that decides, and what a simulated scenario runs through.
+"""What is compiled: the C core, by cffi; by mypyc the Python that decides, its way to the wire, and what a
+simulated scenario runs through.
 
 ``FLISR_INTERPRETED=1`` leaves the Python as it is, for those who edit it: the same results, at 40 % of the speed.
 """

@@ -18,10 +18,12 @@ from agent.goose.stream import Stream
 from agent.goose.subscriber import Dropped, Subscriber
 from agent.goose.tap import read_capture
 from agent.security import keys
+from scl.flisr_dataset import Member
 from tests.goose.peers import veth
 
 REFERENCE = "X1LD0/LLN0$GO$gcb01"
 TYPES = ("BOOLEAN", "INT32", "Dbpos", "FLOAT32")
+MEMBERS = tuple(Member(name, "LD0", "", "GGIO", "1", name, "stVal", "ST", name) for name in TYPES)
 SETTLE_S = 1.5
 
 
@@ -92,7 +94,7 @@ def _subscribe(capture: str, ring: tuple[Any, ...]) -> dict[str, int]:
     frames = [packet.frame for packet, _ in read_capture(capture)]
     pdu = decode(parse(frames[0]).apdu)
     stream = Stream(REFERENCE, pdu.dat_set, pdu.go_id or "", 1, 1, TYPES, mac="01-0C-CD-01-00-01")
-    subscriber: Subscriber[Any] = Subscriber(stream, DataSet("dsByHand", (), _Raw()), ring)
+    subscriber: Subscriber[Any] = Subscriber(stream, DataSet("dsByHand", MEMBERS, _Raw()), ring)
     causes: Counter[str] = Counter()
     for frame in frames:
         result = subscriber.receive(frame, time.time_ns() // 1000 + 60_000_000)
