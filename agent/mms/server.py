@@ -10,7 +10,8 @@ Pitfalls of the binding, and what this file does about each:
 - ``MmsValue`` made here must be deleted: values are updated through the typed functions, which make none.
 - The binding prints a line on standard error at each callback: see :func:`quiet_library`.
 
-Plain TCP has no authentication: it is for laboratories, and only listens when an address was named.
+The library's own TLS waits in the handshake with the whole process: TLS, roles and audit are at the door before it
+(:mod:`agent.mms.porter`). ``callers`` tells who speaks on a connection; without it anybody may do anything.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.logic.messages import CommandKind, CommandResult, Refusal
+from agent.mms.callers import ANYBODY, Callers, show_out_strangers
 from agent.mms.model import ADD_CAUSE, GGIO, AddCause, IedState, pre_check, values
 
 VENDOR = "FLISR engineers"
@@ -38,13 +40,22 @@ Answer = Callable[[int], CommandResult | None]
 class MmsServer:
     """One IED's server. Not for threads: every method, and every callback, runs in the caller's thread."""
 
-    def __init__(self, ied: str, logical_device: str, switch: str, submit: Submit, answer: Answer) -> None:
+    def __init__(
+        self,
+        ied: str,
+        logical_device: str,
+        switch: str,
+        submit: Submit,
+        answer: Answer,
+        callers: Callers = ANYBODY,
+    ) -> None:
         # Imported here: the binding costs 10 MB and is of no use to an agent without an MMS listener.
         import pyiec61850.pyiec61850 as iec
 
         self._iec: Any = iec
         self._submit = submit
         self._answer = answer
+        self._callers = callers
         self._switch = switch
         self._state: IedState | None = None
         self._attributes: dict[str, tuple[Any, ...]] = {}
@@ -61,12 +72,13 @@ class MmsServer:
         iec.IedServer_setServerIdentity(self._server, VENDOR, "flisr agent", "1")
         self._control("CSWI1.Pos", self._position_kind, self._position_check)
         self._control("GGIO1.SPCSO1", self._automation_kind, self._no_check)
+        self._kept.append(show_out_strangers(iec, self._server, callers))
         self._listening = False
 
     # --- life --------------------------------------------------------------------------------------------------------
 
     def listen(self, address: str, port: int) -> None:
-        """Listen on plain TCP; OSError if the address cannot be used."""
+        """Listen on plain TCP, in an agent on loopback behind its door; OSError if the address cannot be used."""
         self._iec.IedServer_setLocalIpAddress(self._server, address)
         self._iec.IedServer_startThreadless(self._server, port)
         if not self._iec.IedServer_isRunning(self._server):
@@ -213,7 +225,8 @@ class MmsServer:
             def trigger(self) -> None:
                 try:
                     value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
-                    refusal = check_of(value)
+                    caller = server._callers.of_action(iec, self._libiec61850_control_action)
+                    refusal = check_of(value) if caller.may_control else Refusal.NOT_AUTHORISED
                     if refusal is Refusal.NONE:
                         self._libiec61850_check_handler_result = iec.CONTROL_ACCEPTED
                     else:
@@ -231,7 +244,8 @@ class MmsServer:
             def trigger(self) -> None:
                 try:
                     value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
-                    result = execution.advance(kind_of(value), self._libiec61850_control_action)
+                    caller = server._callers.of_action(iec, self._libiec61850_control_action)
+                    result = execution.advance(kind_of(value), self._libiec61850_control_action, caller.name)
                     self._libiec61850_control_handler_result = result
                 except Exception as error:
                     server.failures.append(f"{reference} operate: {type(error).__name__}: {error}")
@@ -266,11 +280,11 @@ class _Execution:
         self.identifier: int | None = None
         self._since = 0.0
 
-    def advance(self, kind: CommandKind, action: Any) -> int:
-        """The control handler's result now."""
+    def advance(self, kind: CommandKind, action: Any, who: str = "") -> int:
+        """The control handler's result now. ``who``: whose order it is, by the client's certificate."""
         iec = self._iec
         if self.identifier is None:
-            origin = f"MMS orCat {int(iec.ControlAction_getOrCat(action))}"
+            origin = f"MMS {who} orCat {int(iec.ControlAction_getOrCat(action))}".replace("  ", " ")
             self.identifier = self._submit(kind, origin)
             self._since = time.monotonic()
             if self.identifier == 0:
