@@ -15,18 +15,31 @@ from pathlib import Path
 from agent.logic.messages import BreakerStatus, CommandResult, Position, Report
 from agent.mms.model import IedState
 from agent.mms.server import MmsServer
+from agent.mms.tree import Tree
 from agent.station.eventlog import EventLog
 
 LINES = 20
 """Of the event log a turn."""
 ADDRESS = "127.0.0.1"
-READ = "R11_AGLD0/XCBR1.Pos.stVal"
+DRAWING = Path(__file__).parents[1] / "simulator" / "feeders" / "demo.yaml"
+IED = "R11_AG"
+READ = f"{IED}FLISR/XCBR1.Pos.stVal"
+
+
+def _model() -> Tree:
+    """That of an agent of the demonstration feeder."""
+    from agent.mms.described import read_tree
+    from scl import describe
+    from scl.generate import generate
+    from scl.read import parse_bytes
+
+    return read_tree(parse_bytes(generate(describe.load(DRAWING)).scd), IED)
 
 
 def _serve(port: int, folder: Path) -> None:
     """As the station process does, but without its pauses."""
     log = EventLog(folder, "R11")
-    server = MmsServer("R11_AG", "LD0", "XCBR1", lambda _kind, _origin: 0, _no_answer)
+    server = MmsServer(_model(), lambda _kind, _origin: 0, _no_answer)
     server.listen(ADDRESS, port)
     turn = 0
     while True:

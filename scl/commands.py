@@ -1,4 +1,4 @@
-"""``flisr scl``: check, show, generate."""
+"""``flisr scl``: check, show, generate, export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scl.topology import Feeder
 
 @click.group()
 def scl() -> None:
-    """Check, show and generate IEC 61850-6 (SCL) files."""
+    """Check, show, generate and export IEC 61850-6 (SCL) files."""
 
 
 @scl.command()
@@ -113,6 +113,32 @@ def generate(feeder: Path, output: Path | None, sv: str, routed: bool, udp_port:
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from error
     click.echo(f"{path}\n{ratings}")
+
+
+@scl.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--ied", required=True, help="Name of the IED.")
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: NAME.cid, or NAME.icd.")
+@click.option("--icd", is_flag=True, help="The template (ICD): no addresses, no inputs, named TEMPLATE.")
+def export(file: Path, ied: str, out: Path | None, icd: bool) -> None:
+    """Write the CID of one IED of an SCD: the IED, its access points, the data types it needs."""
+    from scl.export import ExportError
+    from scl.export import export as make
+    from scl.read import parse
+
+    try:
+        data = make(parse(file), ied, icd)
+    except SclError as error:
+        _list(Path(error.file), error.problems, err=True)
+        sys.exit(1)
+    except ExportError as error:
+        raise click.ClickException(f"{file}: {error}") from error
+    path = out if out is not None else Path(f"{ied}.{'icd' if icd else 'cid'}")
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from error
+    click.echo(str(path))
 
 
 def _drawing_problems(file: Path) -> tuple[Problem, ...]:

@@ -14,6 +14,20 @@ from pathlib import Path
 from lxml import etree
 
 from scl import flisr_dataset as ds
+from scl.agent_ied import (
+    INSTANCES,
+    NAMES_MAX,
+    REPORTS,
+    STATUS_SET,
+    SUPERVISION_SET,
+    Node,
+    agent_nodes,
+    switch_class,
+    write_nodes,
+    write_report_sets,
+    write_reports,
+    write_setting,
+)
 from scl.describe import Drawing
 from scl.elements import element, sub
 from scl.primary import write_lines, write_substations
@@ -30,6 +44,8 @@ STATION_AP, PROCESS_AP = "S1", "P1"
 SV_LAYOUTS = {"9-2LE-80": (80, 1, "SmpPerPeriod"), "61869-9-4800-2": (4800, 2, "SmpPerSec")}
 """Layout name to (smpRate, nofASDU, smpMod)."""
 PHASES = ("A", "B", "C", "N")
+AGENT_KIND = "FLISR agent"
+"""IED.type of an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,9 @@ class _Writer:
         self.node_types["GGIO_Command"] = ("GGIO", _own_objects(self.command))
         self.node_types["GGIO_Breaker"] = ("GGIO", _own_objects(ds.status_members()))
         self._drop_unused()
+        nodes = max((self._nodes(device) for device in feeder.devices), key=len, default=[])
+        self.reported_max = sum(len(self.node_types[node.ln_type][1]) for node in nodes if node.reported)
+        """No data set for reports has more members."""
 
     def _drop_unused(self) -> None:
         kinds = {device.kind for device in self.feeder.devices}
@@ -90,8 +109,16 @@ class _Writer:
             del self.node_types["XSWI"]
         if DeviceKind.BREAKER not in kinds:
             del self.node_types["XCBR"]
-        if all(device.merging_unit is None for device in self.feeder.devices):
-            del self.node_types["TCTR"], self.node_types["TVTR"]
+        nodes = [node for device in self.feeder.devices for node in self._nodes(device)]
+        used = {node.ln_type for node in nodes} | {"LPHD", "LLN0", "GGIO_Breaker", "XCBR", "XSWI", "RDIR"}
+        if any(device.merging_unit is not None for device in self.feeder.devices):
+            used |= {"TCTR", "TVTR"}
+        for unused in self.node_types.keys() - used:
+            del self.node_types[unused]
+
+    def _nodes(self, device: Device) -> list[Node]:
+        peers = [other.agent for other in self.feeder.devices if other.agent != device.agent]
+        return agent_nodes(device, self.feeder.neutral, peers)
 
     # --- IEDs --------------------------------------------------------------------------------------------------------
 
@@ -106,14 +133,24 @@ class _Writer:
             root, "IED", name=name, type_=kind, manufacturer="FLISR", configVersion="1",
             originalSclVersion="2007", originalSclRevision="B", originalSclRelease=4,
         )  # fmt: skip
-        services = sub(ied, "Services", nameLength=64)
-        sub(services, "ConfDataSet", max=2, maxAttributes=len(self.report), modify="false")
+        services = sub(ied, "Services", nameLength=NAMES_MAX)
+        sets, attributes, served = 2, len(self.report), kind == AGENT_KIND
+        if served:
+            sets, attributes = sets + len({report.data_set for report in REPORTS}), max(attributes, self.reported_max)
+            _served(services)
+        sub(services, "ConfDataSet", max=sets, maxAttributes=attributes, modify="false")
+        if served:
+            _reporting(services)
         if goose:
             sub(services, "GOOSE", max=goose, rGOOSE="true")
         if sv:
             sub(services, "SMVsc", max=sv, rSV="true")
         if subscriber:
             sub(services, "ClientServices", goose="true", sv="true")
+        if served:
+            heard = len(self.feeder.devices)
+            sub(services, "SupSubscription", maxGo=heard, maxSv=1)
+            sub(services, "ValueHandling", setToRO="true")
         return ied
 
     def _logical_device(self, ied: etree._Element, access_point: str, inst: str) -> etree._Element:
@@ -127,32 +164,33 @@ class _Writer:
 
     def _agent(self, root: etree._Element, device: Device) -> None:
         peers = [other for other in self.feeder.devices if other.agent != device.agent]
-        ied = self._ied(root, device.agent, "FLISR agent", goose=2, sv=0, subscriber=True)
+        ied = self._ied(root, device.agent, AGENT_KIND, goose=2, sv=0, subscriber=True)
         ldevice = self._logical_device(ied, STATION_AP, ds.AGENT_LD)
         ln0 = self._ln0(ldevice)
+        nodes = self._nodes(device)
         _data_set(ln0, ds.FLISR_DATA_SET, self.report)
         _data_set(ln0, ds.OPER_DATA_SET, self.command)
+        switch = switch_class(device)
+        ln0_reported = Node("LLN0", "", "LLN0", reported=SUPERVISION_SET, objects=("Beh", "Health"))
+        reported = (ln0_reported, Node(switch, "1", switch, reported=STATUS_SET), *nodes)
+        write_report_sets(ln0, reported, self.node_types)
+        write_reports(ln0)
+        _text(ln0, "NamPlt", "d", f"FLISR agent of {device.name}")
         inputs = sub(ln0, "Inputs")
         bound = self.report if len(self.feeder.devices) <= FULL_BINDING_DEVICES else self.report[:1]
         for peer in peers:
             _ext_refs(inputs, peer.agent, ds.AGENT_LD, ds.FLISR_CONTROL, bound)
-        status = ds.status_members(switch_class(device))
+        status = ds.status_members(switch)
         _ext_refs(inputs, device.breaker_ied, ds.BREAKER_LD, ds.POS_CONTROL, status)
         if device.merging_unit is not None:
             for member in sv_members():
                 _ext_ref(inputs, device.merging_unit, ds.UNIT_LD, ds.SV_CONTROL, "SMV", member)
         self._gse_control(ln0, device.agent, ds.FLISR_CONTROL, ds.FLISR_DATA_SET, [peer.agent for peer in peers])
         self._gse_control(ln0, device.agent, ds.OPER_CONTROL, ds.OPER_DATA_SET, [device.breaker_ied])
-        sub(ldevice, "LN", lnClass="LPHD", inst="1", lnType="LPHD")
+        sub(ln0, "SettingControl", numOfSGs=1, actSG=1)
+        write_nodes(ldevice, nodes[:1])
         self._switch(ldevice, device)
-        for ln_class in ("CSWI", "CILO", "RDIR", "MMXU", "PTRC"):
-            sub(ldevice, "LN", lnClass=ln_class, inst="1", lnType=ln_class)
-        for inst, pickup in (("1", device.phase_pickup_a), ("2", device.earth_pickup_a)):
-            node = sub(ldevice, "LN", lnClass="PTOC", inst=inst, lnType="PTOC", desc=("phase", "earth")[int(inst) - 1])
-            _setting(node, "StrVal", pickup)
-        sub(ldevice, "LN", lnClass="GGIO", inst="1", lnType="GGIO_Station")
-        sub(ldevice, "LN", prefix=ds.PREFIX, lnClass="GGIO", inst="2", lnType="GGIO_Report")
-        sub(ldevice, "LN", prefix=ds.PREFIX, lnClass="GGIO", inst="3", lnType="GGIO_Command")
+        write_nodes(ldevice, nodes[1:])
         if device.merging_unit is not None:
             point = sub(ied, "AccessPoint", name=PROCESS_AP)
             sub(point, "ServerAt", apName=STATION_AP)
@@ -195,10 +233,10 @@ class _Writer:
         sub(ldevice, "LN", lnClass="LPHD", inst="1", lnType="LPHD")
         for number, phase in enumerate(PHASES, 1):
             node = sub(ldevice, "LN", prefix=f"Inn{phase}", lnClass="TCTR", inst=number, lnType="TCTR")
-            _setting(node, "ARtg", device.rated_current_a)
+            write_setting(node, "ARtg", device.rated_current_a)
         for number, phase in enumerate(PHASES, 1):
             node = sub(ldevice, "LN", prefix=f"Unn{phase}", lnClass="TVTR", inst=number, lnType="TVTR")
-            _setting(node, "VRtg", self.feeder.nominal_kv * 1000.0)
+            write_setting(node, "VRtg", self.feeder.nominal_kv * 1000.0)
 
     def _gse_control(self, ln0: etree._Element, ied: str, name: str, data_set: str, receivers: list[str]) -> None:
         control = sub(
@@ -258,11 +296,6 @@ class _Writer:
         sub(address, "P", str(self.port), type_="IP-UDP-PORT")
 
 
-def switch_class(device: Device) -> str:
-    """XCBR for a breaker, XSWI for a load-break switch."""
-    return "XCBR" if device.kind is DeviceKind.BREAKER else "XSWI"
-
-
 def sv_members() -> tuple[ds.Member, ...]:
     """PhsMeas1 of IEC 61850-9-2LE: four currents, four voltages, each with quality."""
     members = []
@@ -312,8 +345,22 @@ def _ext_ref(inputs: etree._Element, ied: str, ld: str, control: str, service: s
     )  # fmt: skip
 
 
-def _setting(node: etree._Element, name: str, value: float) -> None:
-    data = sub(node, "DOI", name=name)
-    part = sub(data, "SDI", name="setMag")
-    attribute = sub(part, "DAI", name="f", valKind="Set")
-    sub(attribute, "Val", repr(value))
+def _text(node: etree._Element, object_name: str, attribute: str, text: str) -> None:
+    sub(sub(sub(node, "DOI", name=object_name), "DAI", name=attribute, valKind="RO"), "Val", text)
+
+
+def _served(services: etree._Element) -> None:
+    """What the agent's MMS server answers (``agent.mms.server``)."""
+    sub(services, "DynAssociation")
+    sub(services, "SettingGroups")
+    for name in ("GetDirectory", "GetDataObjectDefinition", "DataObjectDirectory", "GetDataSetValue"):
+        sub(services, name)
+    sub(services, "DataSetDirectory")
+
+
+def _reporting(services: etree._Element) -> None:
+    sub(services, "ReadWrite")
+    sub(services, "ConfReportControl", max=len(REPORTS) * INSTANCES, bufMode="both", bufConf="false")
+    sub(services, "GetCBValues")
+    dynamic = dict.fromkeys(("rptID", "optFields", "bufTime", "trgOps", "intgPd"), "Dyn")
+    sub(services, "ReportSettings", cbName="Fix", datSet="Dyn", **dynamic, resvTms="true")

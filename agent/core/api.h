@@ -4,6 +4,7 @@
 
 #define CORE_CHANNELS 8
 #define CORE_KEYS 4
+#define CORE_MODES 5
 #define CORE_TEXT 68
 
 /* ---- receiver and detector ------------------------------------------------------------------------------------- */
@@ -68,7 +69,11 @@ typedef struct {
     double q_kvar;
     double frequency_hz;         /* of the voltage; 0: not known yet */
     int32_t frequency_held;      /* 1: of before a fault, a dead bus or a gap */
-    int32_t reserved;
+    int32_t elements;            /* of the present or last episode: 1 phase start, 2 earth start, 4 phase pick-up,
+                                    8 earth pick-up; 16: second harmonic restrains now */
+    int32_t earth_direction;     /* isolated and compensated: of the last strike, while its residual voltage lasts */
+    int32_t earth_strikes;       /* earth faults and restrikes since the start */
+    int32_t earth_again;         /* 1: they come again and again, all of them forward */
     double current_re[4];        /* r.m.s. phasors A, B, C, residual; full cycle, nominal frame, corrected for frequency */
     double current_im[4];
     double voltage_re[4];
@@ -189,6 +194,10 @@ typedef struct {
     double second_re[CORE_CHANNELS];  /* second harmonic (inrush), decaying */
     double second_im[CORE_CHANNELS];
     double second_tau_s[CORE_CHANNELS];
+    double ring_rate[CORE_MODES];     /* damped swings, 1/s, of all channels: real part of ring e^((rate + i turn) s) */
+    double ring_turn[CORE_MODES];     /* rad/s */
+    double ring_re[CORE_CHANNELS][CORE_MODES]; /* instantaneous values at start */
+    double ring_im[CORE_CHANNELS][CORE_MODES];
 } source_segment;
 
 typedef struct {

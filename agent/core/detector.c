@@ -18,6 +18,14 @@
 #define LIVE_SHARE 0.22
 #define RISE_SHARE 0.3
 #define GROWN_SHARE 0.25
+/* Two sections that come alive half a cycle apart draw inrush that adds up in the fundamental and cancels in the second
+   harmonic. So what was distorted well before the start element saw it (a fault's step is for less), and then for a cycle,
+   holds the full-cycle element back for some cycles more, until it has decayed: while it is not clearly above the pick-up.
+   A fault meanwhile has an onset of its own. */
+#define SLIGHT_SECOND 0.06
+#define EARLY_CYCLES 0.3
+#define SEALED_CYCLES 5
+#define SEALED_FACTOR 1.5
 #define ALARM_ON_SHARE 0.30
 #define ALARM_OFF_SHARE 0.20
 
@@ -32,6 +40,7 @@ int detector_prepare(detector *d, const core_config *config) {
     onset_prepare(&d->onset, config);
     frequency_prepare(&d->frequency, d->cycle, config->frequency, config->nominal_v / sqrt(3.0), DETECTOR_MIMIC_CYCLES);
     for (int p = 0; p < 3; p++) d->zero_peak[p] = config->zero_current_a * M_SQRT2 / config->current_scale;
+    strike_prepare(&d->strike, config);
     d->state.level = BLIND;
     d->state.live = LIVE_UNKNOWN;
     return wrong;
@@ -58,9 +67,10 @@ int detector_blind(detector *d) {
     memset(d->small, 0, sizeof d->small);
     onset_forget(&d->onset);
     frequency_hold(&d->frequency);
+    strike_forget(&d->strike);
     d->phase_start = d->phase_pickup = d->earth_start = d->earth_pickup = (detector_element){0};
-    d->all_small = d->restrained = d->alarm_count = d->powers = 0;
-    d->sub_off_until = d->sub_high_until = d->earth_off_until = 0;
+    d->all_small = d->restrained = d->shaken = d->early = d->alarm_count = d->powers = 0;
+    d->sub_off_until = d->sub_high_until = d->earth_off_until = d->sealed_until = 0;
     d->index = d->at = 0;
     d->memory_until = 0;
     d->direction_next = NONE;
@@ -69,7 +79,7 @@ int detector_blind(detector *d) {
     d->state.direction = NONE;
     d->state.current_zero = 0;
     d->state.live = LIVE_UNKNOWN;
-    d->state.earth_alarm = 0;
+    d->state.earth_alarm = d->state.earth_direction = d->state.earth_again = 0;
     return differs(before, &d->state);
 }
 
@@ -149,10 +159,17 @@ static int distorted(const detector *d, double second2, double complex now, doub
 
 static int phases_distorted(detector *d, const double complex before[3]) {
     double floor2 = square(0.5 * d->config.start_factor * d->config.phase_pickup_a);
-    int restrain = 0;
-    for (int p = 0; p < 3; p++)
-        restrain |= norm2(d->full[p]) >= floor2 && distorted(d, d->second2[p], d->full[p], before[p]);
+    double slight2 = square(SLIGHT_SECOND * d->config.phase_pickup_a);
+    int restrain = 0, shaken = 0;
+    for (int p = 0; p < 3; p++) {
+        if (!distorted(d, d->second2[p], d->full[p], before[p])) continue;
+        restrain |= norm2(d->full[p]) >= floor2;
+        shaken |= d->second2[p] >= slight2;
+    }
     d->restrained = restrain ? d->restrained + 1 : 0;
+    d->shaken = shaken ? d->shaken + 1 : 0;
+    if (!d->phase_start.on) d->early = d->shaken;
+    if (d->shaken >= d->cycle && d->early >= EARLY_CYCLES * d->cycle) d->sealed_until = d->index + SEALED_CYCLES * d->cycle;
     return restrain;
 }
 
@@ -178,7 +195,8 @@ static void elements(detector *d, const double old2[3], const double complex bef
     int set = full2 >= square(threshold) || half_mimic2 >= square(threshold);
     settle(d, &d->phase_start, set, half_mimic2, full_mimic2, threshold);
     threshold = c->phase_pickup_a;
-    set = (full2 >= square(threshold) && !restrain) || (sub && d->onset.phase_open && half2 >= square(margin * threshold)) ||
+    double least = d->index < d->sealed_until ? SEALED_FACTOR * threshold : threshold;
+    set = (full2 >= square(least) && !restrain) || (sub && d->onset.phase_open && half2 >= square(margin * threshold)) ||
           half2 >= square(HIGH_SET * threshold);
     settle(d, &d->phase_pickup, set, half_mimic2, full_mimic2, threshold);
     if (c->earth_mode != EARTH_TRIP) return;
@@ -199,18 +217,44 @@ static void elements(detector *d, const double old2[3], const double complex bef
 
 /* Alarm and load --------------------------------------------------------------------------------------------------- */
 
-static void earth_alarm(detector *d) {
-    if ((d->config.earth_mode != EARTH_WATTMETRIC && d->config.earth_mode != EARTH_VARMETRIC) || !d->voltage_good) return;
+static int alarms(const detector *d) { return d->config.earth_mode == EARTH_WATTMETRIC || d->config.earth_mode == EARTH_VARMETRIC; }
+
+/* Before the window slides, its oldest sample is a cycle old. */
+static strike_input residuals(const detector *d, const int32_t values[CORE_CHANNELS]) {
+    const int32_t *old = d->history[d->at];
+    return (strike_input){
+        (int64_t)values[0] + values[1] + values[2],
+        (int64_t)values[4] + values[5] + values[6],
+        (int64_t)old[0] + old[1] + old[2],
+        (int64_t)old[3] + old[4] + old[5],
+    };
+}
+
+/* By the steady residual current, or by how the fault struck if the steady one does not say the opposite. */
+static void earth_alarm(detector *d, const strike_input *input) {
+    if (!alarms(d)) return;
+    if (!d->voltage_good) {
+        strike_forget(&d->strike);
+        d->state.earth_direction = d->state.earth_again = 0;
+        return;
+    }
     double complex v0 = d->voltage_full[3] / 3.0;
     double size = cabs(v0), phase = d->config.nominal_v / sqrt(3.0);
+    strike_sample(&d->strike, input, d->index);
+    strike_age(&d->strike, size < ALARM_OFF_SHARE * phase, d->index);
+    d->state.earth_direction = d->strike.direction;
+    d->state.earth_strikes = d->strike.strikes;
+    d->state.earth_again = strike_again(&d->strike);
     int want = d->state.earth_alarm;
     if (size >= ALARM_ON_SHARE * phase) {
         double complex flow = times(d->current_full[3], conj(-v0)) / size;
         double part = d->config.earth_mode == EARTH_WATTMETRIC ? creal(flow) : cimag(flow);
         want = part >= d->config.earth_pickup_a ? 1 : part < d->config.reset_factor * d->config.earth_pickup_a ? 0 : want;
+        if (d->strike.direction == INTO_B && part > -d->config.earth_pickup_a) want = 1;
     } else if (size < ALARM_OFF_SHARE * phase) {
         want = 0;
     }
+    if (d->state.earth_again) want = 1;
     d->alarm_count = want != d->state.earth_alarm ? d->alarm_count + 1 : 0;
     if (d->alarm_count >= 5 * d->cycle) {
         d->state.earth_alarm = want;
@@ -266,7 +310,11 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
     core_state *s = &d->state;
     published before = take(s);
     d->voltage_good = voltage_good && d->config.nominal_v > 0;
-    if (d->index >= d->cycle) look_at_onset(d, values);
+    strike_input input = {0};
+    if (d->index >= d->cycle) {
+        look_at_onset(d, values);
+        if (alarms(d)) input = residuals(d, values);
+    }
     filters_slide(d, values);
     d->index++;
     d->at = d->at + 1 < d->cycle ? d->at + 1 : 0;
@@ -298,6 +346,9 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
         d->memory_until = good ? d->index + 25 * d->cycle : 0;
     }
     if (level == PICKUP && !s->pickup_us) s->pickup_us = time_us;
+    int spoke = level == QUIET || was ? s->elements & 15 : 0;
+    s->elements = spoke | (d->phase_start.on != 0) | (d->earth_start.on != 0) << 1 | (d->phase_pickup.on != 0) << 2 |
+                  (d->earth_pickup.on != 0) << 3 | (d->restrained > 0) << 4;
     if (level == QUIET) {
         if (was) {
             s->end_us = time_us;
@@ -312,6 +363,6 @@ int detector_sample(detector *d, const int32_t values[CORE_CHANNELS], int64_t ti
         detector_direction(d);
     }
     if (due) follow(d);
-    earth_alarm(d);
+    earth_alarm(d, &input);
     return differs(before, s);
 }

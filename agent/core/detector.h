@@ -9,6 +9,7 @@
 #include "api.h"
 #include "frequency.h"
 #include "onset.h"
+#include "strike.h"
 
 #define DETECTOR_CYCLE 256   /* most samples a cycle */
 #define DETECTOR_PAST 385    /* 1.5 cycles and the present */
@@ -57,8 +58,8 @@ typedef struct {
     /* elements */
     onset onset;
     detector_element phase_start, phase_pickup, earth_start, earth_pickup;
-    int32_t small[3], all_small, restrained, alarm_count;
-    int64_t sub_off_until, sub_high_until, earth_off_until;
+    int32_t small[3], all_small, restrained, shaken, early, alarm_count;
+    int64_t sub_off_until, sub_high_until, sealed_until, earth_off_until;
     int64_t episode_index;
     double complex memory, load[3];            /* from before the episode */
     int64_t memory_until;
@@ -66,6 +67,7 @@ typedef struct {
     double p[DETECTOR_POWERS], q[DETECTOR_POWERS];
     int32_t powers;                            /* pushed since the last clearing */
     frequency frequency;
+    strike strike;
     /* With many streams, every line fetched from memory counts: what is used together lies together. */
     int32_t past_at, past_length;
     detector_past past[DETECTOR_PAST];

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from enum import IntFlag
 from typing import Any, NamedTuple
 
 from agent.core.config import Key, ProtectionConfig
@@ -21,6 +22,16 @@ class Samples(NamedTuple):
     values: tuple[tuple[int, ...], ...]
     next: int
     """Pass it as ``since`` to go on without a gap."""
+
+
+class Element(IntFlag):
+    """What evaluates the currents."""
+
+    PHASE_START = 1
+    EARTH_START = 2
+    PHASE_PICKUP = 4
+    EARTH_PICKUP = 8
+    RESTRAINED = 16
 
 
 class Phasors(NamedTuple):
@@ -41,6 +52,19 @@ class Phasors(NamedTuple):
     """Of the voltage; None: not known yet."""
     frequency_held: bool
     """The figure is of before: the voltage is dead, faulted, not steady or not there."""
+    elements: Element
+    """Those that spoke in the present or last episode, and whether second harmonic restrains now."""
+
+
+class Earth(NamedTuple):
+    """Earth faults of an isolated or compensated network, as they struck; elsewhere nothing is looked for."""
+
+    direction: Direction
+    """Of the last strike, while its residual voltage lasts; UNKNOWN: too little charge to tell; NONE: no voltage."""
+    strikes: int
+    """Faults and restrikes since the start."""
+    intermittent: bool
+    """Three forward ones or more, none half a second after the one before: an alarm, whatever the voltage does."""
 
 
 class ProtectionCore:
@@ -147,7 +171,14 @@ class ProtectionCore:
             received_us=state.received_us,
             frequency_hz=state.frequency_hz or None,
             frequency_held=bool(state.frequency_held),
+            elements=Element(state.elements),
         )
+
+    def earth(self) -> Earth:
+        """What struck."""
+        state = ffi.new("core_state *")
+        lib.core_read(self._receiver, state)
+        return Earth(Direction(state.earth_direction), state.earth_strikes, bool(state.earth_again))
 
     def counters(self) -> dict[str, int]:
         """Frames, samples, bytes, wakes, and what was dropped by cause."""

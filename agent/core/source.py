@@ -35,6 +35,8 @@ class Wave:
     decaying_tau_s: float = 0.05
     second: complex = 0j
     second_tau_s: float = 0.5
+    ring: tuple[complex, ...] = ()
+    """Damped swings: real part of size e^(rate s), the rates are the segment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Segment:
     waves: tuple[Wave, ...]
     starts_us: tuple[int, ...] | None = None
     """Per channel, where poles clear at their own current zeros; None: all at ``start_us``."""
+    ring_rates: tuple[complex, ...] = ()
+    """Of all channels' swings, 1/s; at most five."""
 
 
 class SvSource:
@@ -107,6 +111,10 @@ class SvSource:
             native.decay_tau_s[k] = wave.decaying_tau_s
             native.second_re[k], native.second_im[k] = wave.second.real, wave.second.imag
             native.second_tau_s[k] = wave.second_tau_s
+            for m, size in enumerate(wave.ring):
+                native.ring_re[k][m], native.ring_im[k][m] = size.real, size.imag
+        for m, rate in enumerate(segment.ring_rates):
+            native.ring_rate[m], native.ring_turn[m] = rate.real, rate.imag
         if lib.source_add(self._source, native) != 0:
             raise BufferError("too many segments queued ahead of time")
 

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define FADED -30.0 /* e to this is below the least count */
+
 static double rate_of(double tau_s) { return tau_s > 0 ? 1 / tau_s : 0; }
 
 int waveform_room(channel *c, int64_t start_us) {
@@ -12,7 +14,8 @@ int waveform_room(channel *c, int64_t start_us) {
 }
 
 void waveform_queue(channel *c, const source_segment *segment, int i) {
-    c->queue[c->queued++] = (wave){
+    wave *w = &c->queue[c->queued++];
+    *w = (wave){
         segment->start_us[i],
         segment->re[i],
         segment->im[i],
@@ -24,7 +27,15 @@ void waveform_queue(channel *c, const source_segment *segment, int i) {
         segment->second_re[i],
         segment->second_im[i],
         rate_of(segment->second_tau_s[i]),
+        0, {0}, {0}, {0}, {0},
     };
+    for (int k = 0; k < CORE_MODES; k++) {
+        if (segment->ring_re[i][k] == 0 && segment->ring_im[i][k] == 0) continue;
+        w->ring_rate[w->rings] = segment->ring_rate[k];
+        w->ring_turn[w->rings] = segment->ring_turn[k];
+        w->ring_re[w->rings] = segment->ring_re[i][k];
+        w->ring_im[w->rings++] = segment->ring_im[i][k];
+    }
 }
 
 const wave *waveform_at(const channel *c, int64_t t_us) {
@@ -50,6 +61,11 @@ double waveform_instant(const wave *w, int64_t t_us, double cosine, double sine)
     if (w->second_re != 0 || w->second_im != 0) {
         double cosine2 = cosine * cosine - sine * sine, sine2 = 2 * sine * cosine;
         value += M_SQRT2 * (w->second_re * cosine2 - w->second_im * sine2) * exp(-s * w->second_rate);
+    }
+    for (int k = 0; k < w->rings; k++) {
+        if (w->ring_rate[k] * s < FADED) continue;
+        double angle = w->ring_turn[k] * s;
+        value += exp(w->ring_rate[k] * s) * (w->ring_re[k] * cos(angle) - w->ring_im[k] * sin(angle));
     }
     return value;
 }

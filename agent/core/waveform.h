@@ -11,6 +11,8 @@
 typedef struct {
     int64_t start_us;
     double re, im, dc, dc_rate, decay_re, decay_im, decay_rate, second_re, second_im, second_rate;
+    int rings;                    /* 0: nothing swings */
+    double ring_rate[CORE_MODES], ring_turn[CORE_MODES], ring_re[CORE_MODES], ring_im[CORE_MODES];
 } wave;
 
 typedef struct {

@@ -100,6 +100,7 @@ class Drop(StrEnum):
     BAD_VALUE = "bad-value"
 
 
+_MISCONFIGURED = frozenset({Drop.NEEDS_COMMISSIONING, Drop.CONF_REV, Drop.DATA_SET})
 _DROPS = {drop.value: drop for drop in Drop}
 
 
@@ -131,6 +132,17 @@ class Mark(NamedTuple):
     t_us: int
     sq_num: int | None = None
     """None: not known, any repetition of the state is taken."""
+
+
+class Heard(NamedTuple):
+    """A stream as a supervisor sees it (LGOS)."""
+
+    alive: bool
+    """Within its time to live."""
+    simulated: bool
+    """What is accepted is simulated."""
+    needs_commissioning: bool
+    """The newest frame says so, or its configuration is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +211,7 @@ class Subscriber(Generic[T]):
         self._message: T | None = None
         self._last_us = 0
         self._due: int | None = None
+        self._misconfigured = False
 
     def rekey(self, keys: KeyGroup) -> None:
         """Other keys from the next frame on."""
@@ -214,6 +227,11 @@ class Subscriber(Generic[T]):
     def alive(self) -> bool:
         """Heard within its time to live."""
         return self._due is not None
+
+    @property
+    def heard(self) -> Heard:
+        """For supervision."""
+        return Heard(self.alive, self._simulated.known, self._misconfigured)
 
     @property
     def deadline(self) -> int | None:
@@ -255,6 +273,7 @@ class Subscriber(Generic[T]):
     def _dropped(self, refused: _Refused | CodecError | FrameError) -> Dropped:
         reason = refused.reason if isinstance(refused, _Refused) else _DROPS.get(refused.cause, Drop.MALFORMED)
         self.counters[reason.value] += 1
+        self._misconfigured |= reason in _MISCONFIGURED
         return Dropped(reason)
 
     def _judge(self, head: Head, values: tuple[Raw, ...], simulated: bool, now: int) -> Accepted[T]:
@@ -279,6 +298,7 @@ class Subscriber(Generic[T]):
             sequence.floor = head.t_us if head.t_us >= sequence.floor else self._sent(head)
         sequence.st, sequence.sq, sequence.t = head.st_num, head.sq_num, head.t_us
         self._message = message
+        self._misconfigured = False
         self._last_us = now
         self._due = now + min(head.ttl_ms * 1000, self._policy.max_ttl_us)
         self.counters["accepted" if new else "repeated"] += 1

@@ -249,7 +249,7 @@ class Brain:
         refusal: Refusal | None = Refusal.NONE
         match command.kind:
             case CommandKind.OPEN:
-                refusal = orders.open_by_order(state, now)
+                refusal = orders.open_by_order(state, command, now)
             case CommandKind.CLOSE | CommandKind.RETURN_TO_NORMAL:
                 if state.request.number:
                     refusal = Refusal.POSITION
@@ -298,6 +298,8 @@ class Brain:
             again = min(again, isolate.clear(state, now))
         if now >= state.backup_at:
             verdict.backup(state, now)
+        if now >= state.open_at:
+            orders.open_now(state, now)
         if state.claim_zones and not state.claim_final:
             again = min(again, verdict.pending(state, now))
         if now >= state.adopt_at and state.ready:
@@ -344,7 +346,7 @@ class Brain:
 
     def _next(self, again: int, now: int) -> int:
         state = self.state
-        due = min(again, state.backup_at, state.load_at, state.latch_retry, state.explain_at)
+        due = min(again, state.backup_at, state.load_at, state.latch_retry, state.explain_at, state.open_at)
         if state.tell:  # samples lag behind the clock
             due = min(due, max(state.tell_at, now + state.tell_at - state.upto))
         if state.ready_at and state.breaker_fresh and state.load_at == NEVER:

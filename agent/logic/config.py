@@ -38,6 +38,9 @@ class BrainConfig:
     """On top of that when no pole carries current any more and only the position is still to come."""
     zero_wait: int = 700_000
     """A load-break switch that sees no current zero for so long has failed to isolate."""
+    order_look: int = 25_000
+    """A load-break switch that carries current is opened by order when it still carries load only so much later: a
+    cycle for the slowest element, and the way of the samples."""
     clear_step: int = 120_000
     """A breaker above waits so long for each breaker between it and the claimed zone: opening time, arc, margin."""
     backup_base: int = 400_000

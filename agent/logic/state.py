@@ -122,6 +122,10 @@ class State:
         self.closed_at = 0
         self.onto_fault = False
         self.command: Command | None = None
+        self.opening: Command | None = None
+        """An ordered opening that waits for what the samples say …"""
+        self.open_at = NEVER
+        """… until then."""
         self.shots = 0
         self.shots_since = 0
         self.reclose_at = NEVER

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any, NamedTuple, Protocol
 
+from agent.mms.goose_blocks import library
+
 
 class Caller(NamedTuple):
     """Who gives an order."""
@@ -55,24 +57,26 @@ class _Anybody(Callers):
 ANYBODY = _Anybody()
 
 
-def show_out_strangers(iec: Any, server: Any, callers: Callers) -> Any:
+_INDICATION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_bool, ctypes.c_void_p)
+
+
+def show_out_strangers(server: Any, callers: Callers) -> Any:
     """Abort each connection that the door has not let in, before it is served. What is returned must be kept.
 
-    The wrapper takes this handler as a C function only, hence ctypes; the pointers are those of the wrapper.
+    The binding takes this handler as a C function only, hence ctypes.
     """
-    # Its dependencies are looked through for names as well: the library itself.
-    library = ctypes.PyDLL(iec._pyiec61850.__file__)
-    library.ClientConnection_getPeerAddress.restype = ctypes.c_char_p
-    library.ClientConnection_getPeerAddress.argtypes = [ctypes.c_void_p]
-    library.ClientConnection_abort.restype = ctypes.c_bool
-    library.ClientConnection_abort.argtypes = [ctypes.c_void_p]
+    used = library()
+    address_of, abort = used.ClientConnection_getPeerAddress, used.ClientConnection_abort
+    address_of.restype, address_of.argtypes = ctypes.c_char_p, (ctypes.c_void_p,)
+    abort.restype, abort.argtypes = ctypes.c_bool, (ctypes.c_void_p,)
 
-    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_bool, ctypes.c_void_p)
     def indicated(_server: int, connection: int, connected: bool, _parameter: int) -> None:
-        # Nothing leaves this function: an exception would be printed and forgotten.
-        if connected and not callers.knows((library.ClientConnection_getPeerAddress(connection) or b"").decode()):
-            library.ClientConnection_abort(connection)
+        if connected and not callers.knows((address_of(connection) or b"").decode("ascii", "replace")):
+            abort(connection)
 
-    library.IedServer_setConnectionIndicationHandler.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    library.IedServer_setConnectionIndicationHandler(int(server), ctypes.cast(indicated, ctypes.c_void_p), None)
-    return indicated
+    handler = _INDICATION(indicated)
+    install = used.IedServer_setConnectionIndicationHandler
+    install.argtypes = (ctypes.c_void_p, _INDICATION, ctypes.c_void_p)
+    install.restype = None
+    install(int(server), handler, None)
+    return handler

@@ -1,16 +1,16 @@
-"""The data model an agent shows over MMS, and how the agent's state fills it: plain data, no library.
+"""What the agent's state means to a client: health, and what a control is refused for. Plain data, no library.
 
-Logical nodes of IEC 61850-7-4: LLN0 (Beh, Health), XCBR1 (Pos, BlkOpn, BlkCls, Loc: the breaker as its own IED reports
-it), CILO1 (EnaOpn, EnaCls), CSWI1 (Pos with select-before-operate, enhanced security), MMXU1 (TotW, TotVAr in kW and
-kvar, positive from side A to side B), GGIO1 for what 7-4 has no place for. A load-break switch is shown as XSWI1 with
-the same data objects. Release of a lock-out is not in the model.
+How the state fills the data model is :mod:`agent.mms.wiring`'s. Release of a lock-out is not in the model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from agent.logic.messages import BreakerStatus, Level, Position, Refusal, Report
+from agent.logic.messages import BreakerCommand, BreakerStatus, Level, Measurement, Position, Refusal, Report
+from agent.mms.meters import Meters
 
 
 class AddCause:
@@ -57,6 +57,21 @@ class Health:
     ALARM: Final = 3
 
 
+class StreamState(NamedTuple):
+    """One GOOSE subscription, for LGOS."""
+
+    alive: bool = False
+    """Heard within its time to live."""
+    simulated: bool = False
+    """What is accepted is simulated."""
+    needs_commissioning: bool = False
+    """Its newest frame says so, or is of another configuration than ours."""
+    st_num: int = 0
+    """Of the last accepted frame; 0: none yet."""
+    conf_rev: int = 0
+    """The one that is expected."""
+
+
 class IedState(NamedTuple):
     """What the station process knows of its protection, for one update of the model."""
 
@@ -67,21 +82,26 @@ class IedState(NamedTuple):
     protection_alive: bool
     alarm: bool = False
     """An alarm of the agent itself: not latched, event log lost, brain failed."""
-
-
-GGIO: Final = {
-    "Ind1": "automation on",
-    "Ind2": "locked out, fault on side A",
-    "Ind3": "locked out, fault on side B",
-    "Ind4": "lock-out is on disk",
-    "Ind5": "tagged",
-    "Ind6": "device did not open when told",
-    "Ind7": "ready",
-    "Ind8": "time good",
-    "Ind9": "picked up",
-    "Ind10": "blind: no valid samples",
-    "Ind11": "alarm of the agent",
-}
+    t_us: int = 0
+    """When the protection process showed this; 0: never."""
+    measurement: Measurement = Measurement()
+    order: BreakerCommand = BreakerCommand()
+    trip_us: int = 0
+    """When the last trip left; 0: none since the start."""
+    meters: Meters | None = None
+    """None: no samples."""
+    streams: Mapping[str, StreamState] = MappingProxyType({})
+    """Subscriptions by control block reference, ``R12_AGFLISR/LLN0$GO$gcbFlisr``."""
+    samples_mismatch: bool = False
+    """Samples come with another confRev than ours."""
+    samples_conf_rev: int = 0
+    time_quality: int = 0x3F
+    """TimeQuality octet of our clock."""
+    time_source: str = ""
+    records: int = 0
+    """Fault records there are."""
+    version: str = ""
+    """Of this program."""
 
 
 def health(state: IedState) -> int:
@@ -110,42 +130,3 @@ def pre_check(state: IedState, close: bool) -> Refusal:
     if state.breaker.position is Position.CLOSED:
         return Refusal.POSITION
     return Refusal.NONE
-
-
-def values(state: IedState, switch: str) -> dict[str, int | bool | float]:
-    """Values of all status attributes by reference below the logical device (``XCBR1.Pos`` is a Dbpos)."""
-    report = state.report
-    locked = report.locked_a or report.locked_b
-    position = int(state.breaker.position) if state.breaker_fresh else int(Position.BAD)
-    closable = pre_check(state, True) is Refusal.NONE
-    indications = (
-        report.automation,
-        report.locked_a,
-        report.locked_b,
-        report.latched,
-        report.tagged,
-        report.failed,
-        report.ready,
-        state.time_good,
-        report.level is Level.PICKUP,
-        report.level is Level.BLIND,
-        state.alarm,
-    )
-    result: dict[str, int | bool | float] = {
-        "LLN0.Health": health(state),
-        "LLN0.Beh": 1 if state.protection_alive else 5,
-        f"{switch}.Pos": position,
-        f"{switch}.BlkCls": locked or report.tagged or state.breaker.blocked,
-        f"{switch}.BlkOpn": False,
-        f"{switch}.Loc": state.breaker.local,
-        f"{switch}.OpCnt": state.breaker.operations,
-        "CSWI1.Pos": position,
-        "CSWI1.Loc": state.breaker.local,
-        "CILO1.EnaOpn": pre_check(state, False) is Refusal.NONE,
-        "CILO1.EnaCls": closable,
-        "GGIO1.SPCSO1": report.automation,
-        "MMXU1.TotW": float(round(report.p_kw)),
-        "MMXU1.TotVAr": float(round(report.q_kvar)),
-    }
-    result.update({f"GGIO1.{name}": bool(value) for name, value in zip(GGIO, indications, strict=True)})
-    return result

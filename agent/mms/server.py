@@ -24,10 +24,17 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.logic.messages import CommandKind, CommandResult, Refusal
+from agent.mms import goose_blocks
+from agent.mms.build import ModelError, build
 from agent.mms.callers import ANYBODY, Callers, show_out_strangers
-from agent.mms.model import ADD_CAUSE, GGIO, AddCause, IedState, pre_check, values
+from agent.mms.episodes import Episodes
+from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
+from agent.mms.tree import Tree
+from agent.mms.values import Writer
 
-VENDOR = "FLISR engineers"
+VENDOR = "FLISR"
+SETTINGS = ("SP", "SV", "SG", "SE", "CF", "DC")
+"""Functional constraints that no client writes."""
 EXECUTION_LIMIT_S = 5.0
 """An order that the brain has not answered by then is reported as failed (time limit over)."""
 
@@ -40,15 +47,8 @@ Answer = Callable[[int], CommandResult | None]
 class MmsServer:
     """One IED's server. Not for threads: every method, and every callback, runs in the caller's thread."""
 
-    def __init__(
-        self,
-        ied: str,
-        logical_device: str,
-        switch: str,
-        submit: Submit,
-        answer: Answer,
-        callers: Callers = ANYBODY,
-    ) -> None:
+    def __init__(self, tree: Tree, submit: Submit, answer: Answer, callers: Callers = ANYBODY) -> None:
+        """ModelError: the data model has what this server cannot serve."""
         # Imported here: the binding costs 10 MB and is of no use to an agent without an MMS listener.
         import pyiec61850.pyiec61850 as iec
 
@@ -56,23 +56,25 @@ class MmsServer:
         self._submit = submit
         self._answer = answer
         self._callers = callers
-        self._switch = switch
         self._state: IedState | None = None
-        self._attributes: dict[str, tuple[Any, ...]] = {}
-        self._shown: dict[str, int | bool | float] = {}
+        self._episodes = Episodes()
         self._kept: list[Any] = []
         self._subscribers: list[Any] = []
         self.failures: list[str] = []
         """Exceptions caught in callbacks: a defect of ours, told to the event log."""
-        self._model = iec.IedModel_create(ied)
-        device = iec.LogicalDevice_create(logical_device, self._model)
-        self._controls: dict[str, Any] = {}
-        self._build(device)
-        self._server = iec.IedServer_create(self._model)
+        built = build(iec, tree)
+        self._kept.append(built)
+        self._server = iec.IedServer_create(built.model)
         iec.IedServer_setServerIdentity(self._server, VENDOR, "flisr agent", "1")
-        self._control("CSWI1.Pos", self._position_kind, self._position_check)
-        self._control("GGIO1.SPCSO1", self._automation_kind, self._no_check)
-        self._kept.append(show_out_strangers(iec, self._server, callers))
+        self._kept.append(goose_blocks.guard(iec, self._server))
+        self._kept.append(show_out_strangers(self._server, callers))
+        for constraint in SETTINGS:
+            # A setting that nobody follows would be a lie: they change with the SCL only.
+            code = getattr(iec, f"IEC61850_FC_{constraint}")
+            iec.IedServer_setWriteAccessPolicy(self._server, code, iec.ACCESS_POLICY_DENY)
+        self._values = Writer(iec, self._server, tree, built)
+        self._controls = built.objects
+        self._orders(tree)
         self._listening = False
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -105,103 +107,42 @@ class MmsServer:
             # Their destructors take them off the binding's process-wide register of references.
             self._subscribers.clear()
 
-    # --- model -------------------------------------------------------------------------------------------------------
-
-    def _build(self, device: Any) -> None:
-        iec = self._iec
-        lln0 = self._node(device, "LLN0")
-        for name in ("Beh", "Health", "Mod"):
-            self._object("LLN0", name, iec.CDC_ENS_create(name, lln0, 0), "int")
-        switch = self._node(device, self._switch)
-        self._object(self._switch, "Pos", iec.CDC_DPC_create("Pos", switch, 0, 0), "dbpos")
-        for name in ("BlkOpn", "BlkCls"):
-            self._object(self._switch, name, iec.CDC_SPC_create(name, switch, 0, 0), "bool")
-        self._object(self._switch, "Loc", iec.CDC_SPS_create("Loc", switch, 0), "bool")
-        self._object(self._switch, "OpCnt", iec.CDC_INS_create("OpCnt", switch, 0), "int")
-        interlocking = self._node(device, "CILO1")
-        for name in ("EnaOpn", "EnaCls"):
-            self._object("CILO1", name, iec.CDC_SPS_create(name, interlocking, 0), "bool")
-        control = self._node(device, "CSWI1")
-        options = iec.CDC_CTL_OPTION_ORIGIN | iec.CDC_CTL_OPTION_CTL_NUM
-        sbo = iec.CDC_CTL_MODEL_SBO_ENHANCED | iec.CDC_CTL_MODEL_HAS_CANCEL | options
-        self._object("CSWI1", "Pos", iec.CDC_DPC_create("Pos", control, 0, sbo), "dbpos")
-        self._object("CSWI1", "Loc", iec.CDC_SPS_create("Loc", control, 0), "bool")
-        generic = self._node(device, "GGIO1")
-        for name in GGIO:
-            self._object("GGIO1", name, iec.CDC_SPS_create(name, generic, 0), "bool")
-        direct = iec.CDC_CTL_MODEL_DIRECT_NORMAL | options
-        self._object("GGIO1", "SPCSO1", iec.CDC_SPC_create("SPCSO1", generic, 0, direct), "bool")
-        metering = self._node(device, "MMXU1")
-        for name in ("TotW", "TotVAr"):
-            self._object("MMXU1", name, iec.CDC_MV_create(name, metering, 0, False), "float")
-        self._reports(device)
-
-    def _node(self, device: Any, name: str) -> Any:
-        node = self._iec.LogicalNode_create(name, device)
-        self._kept.append(node)
-        if name == "LLN0":
-            self._lln0 = node
-        return self._iec.toModelNode(node)
-
-    def _object(self, node: str, name: str, data_object: Any, kind: str) -> None:
-        iec = self._iec
-        model_node = iec.toModelNode(data_object)
-        children = [
-            iec.ModelNode_getChild(model_node, child) for child in ("mag.f" if kind == "float" else "stVal", "q", "t")
-        ]
-        self._kept += [data_object, model_node, *children]
-        attributes = tuple(iec.toDataAttribute(child) for child in children)
-        self._attributes[f"{node}.{name}"] = (kind, *attributes)
-        self._controls[f"{node}.{name}"] = data_object
-
-    def _reports(self, device: Any) -> None:
-        """One data set with every status value, and a buffered report control block over it."""
-        iec = self._iec
-        data_set = iec.DataSet_create("dsStatus", self._lln0)
-        self._kept.append(data_set)
-        for reference in self._attributes:
-            constraint = "MX" if self._attributes[reference][0] == "float" else "ST"
-            variable = reference.replace(".", f"${constraint}$")
-            self._kept.append(iec.DataSetEntry_create(data_set, variable, -1, None))
-        triggers = iec.TRG_OPT_DATA_CHANGED | iec.TRG_OPT_QUALITY_CHANGED | iec.TRG_OPT_INTEGRITY | iec.TRG_OPT_GI
-        fields = iec.RPT_OPT_SEQ_NUM | iec.RPT_OPT_TIME_STAMP | iec.RPT_OPT_REASON_FOR_INCLUSION | iec.RPT_OPT_ENTRY_ID
-        block = iec.ReportControlBlock_create(
-            "brcbStatus01", self._lln0, "brcbStatus", True, "dsStatus", 1, triggers, fields, 50, 0
-        )
-        self._kept.append(block)
-
     # --- state to clients --------------------------------------------------------------------------------------------
 
     def update(self, state: IedState, now_us: int) -> None:
-        """Show the state; only what changed is written, with quality good or questionable and the time of change."""
-        self._state = state
-        iec = self._iec
-        wanted = values(state, self._switch)
-        changed = {reference: value for reference, value in wanted.items() if self._shown.get(reference) != value}
-        if not changed:
+        """Show the state; only what changed is written, with quality and the time of change."""
+        if state == self._state:
             return
-        iec.IedServer_lockDataModel(self._server)
+        self._state = state
+        self._iec.IedServer_lockDataModel(self._server)
         try:
-            for reference, value in changed.items():
-                kind, status, quality, stamp = self._attributes[reference]
-                iec.IedServer_updateUTCTimeAttributeValue(self._server, stamp, now_us // 1000)
-                doubtful = not state.protection_alive or (kind == "dbpos" and not state.breaker_fresh)
-                iec.IedServer_updateQuality(
-                    self._server, quality, iec.QUALITY_VALIDITY_QUESTIONABLE if doubtful else iec.QUALITY_VALIDITY_GOOD
-                )
-                if kind == "dbpos":
-                    iec.IedServer_updateDbposValue(self._server, status, int(value))
-                elif kind == "float":
-                    iec.IedServer_updateFloatAttributeValue(self._server, status, float(value))
-                elif kind == "int":
-                    iec.IedServer_updateInt32AttributeValue(self._server, status, int(value))
-                else:
-                    iec.IedServer_updateBooleanAttributeValue(self._server, status, bool(value))
+            for step in self._episodes.steps(state):
+                self._values.write(step, now_us)
         finally:
-            iec.IedServer_unlockDataModel(self._server)
-        self._shown = wanted
+            self._iec.IedServer_unlockDataModel(self._server)
 
     # --- orders from clients -----------------------------------------------------------------------------------------
+
+    def _orders(self, tree: Tree) -> None:
+        """Every controllable data object of the model becomes an order to the brain."""
+        known: dict[tuple[str, str], tuple[Callable[[bool], CommandKind], Callable[[bool], Refusal]]] = {
+            ("CSWI", "Pos"): (self._position_kind, self._position_check),
+            ("GGIO", "SPCSO1"): (self._automation_kind, self._no_check),
+        }
+        problems = []
+        for device in tree.devices:
+            for node in device.nodes:
+                for data in node.objects:
+                    if not data.controllable:
+                        continue
+                    reference = f"{device.inst}/{node.name}.{data.name}"
+                    order = known.get((node.ln_class, data.name)) if not node.prefix else None
+                    if order is None:
+                        problems.append(f"{reference}: no order stands behind this control")
+                    else:
+                        self._control(reference, *order)
+        if problems:
+            raise ModelError(problems)
 
     def _position_kind(self, value: bool) -> CommandKind:
         return CommandKind.CLOSE if value else CommandKind.OPEN

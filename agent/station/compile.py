@@ -6,11 +6,13 @@ Everything that is missing or contradicts something is refused here, with the fi
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent.cli import DISTRIBUTION
 from agent.core.config import Layout
 from agent.goose.dataset import DataSet, command_data_set, report_data_set, status_data_set
 from agent.goose.described import misfits, stream_of
@@ -20,6 +22,7 @@ from agent.security.iv import fixed_field
 from agent.station import plain
 from agent.station.config import AgentConfig, LinkConfig, PeerName, PeerStream, SvConfig
 from agent.station.keyset import config_of, groups_of, living, samples_problems
+from agent.station.shown import ServedModel, Subscription
 from scl import flisr_dataset as names
 from scl.problem import SclError
 from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
@@ -66,6 +69,20 @@ def agent_config(options: Options) -> AgentConfig:
     lasting = replace(config, keys=(), sv=None if config.sv is None else config.sv._replace(keys=()))
     body = json.dumps(plain.dump(lasting), sort_keys=True).encode()
     return plain.load(AgentConfig, {**plain.dump(config), "digest": hashlib.sha256(body).hexdigest()})
+
+
+def served_model(options: Options, agent: AgentConfig) -> ServedModel:
+    """The data model of the MMS server: what the SCD says of this IED; UndescribedError if that is none."""
+    from agent.mms.described import read_tree
+    from scl.read import parse
+
+    streams = [*(peer.stream for peer in agent.reports_in), agent.status_in]
+    return ServedModel(
+        read_tree(parse(options.scd), options.ied),
+        tuple(Subscription(stream.gocb_ref, stream.conf_rev) for stream in streams),
+        0 if agent.sv is None else agent.sv.conf_rev,
+        importlib.metadata.version(DISTRIBUTION),
+    )
 
 
 def layout_of(control: SvControl, frequency_hz: float) -> Layout | None:
@@ -115,7 +132,6 @@ class _Compiler:
         return AgentConfig(
             ied=self.ied.name,
             device=self.index,
-            logical_device=names.AGENT_LD,
             feeder=feeder,
             state_dir=str(options.state_dir.resolve()),
             priority=options.priority,

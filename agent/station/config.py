@@ -76,7 +76,6 @@ class AgentConfig:
 
     ied: str
     device: int
-    logical_device: str
     feeder: Feeder
     state_dir: str
     priority: int

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from agent.mms.model import IedState
 from agent.mms.server import MmsServer, quiet_library
+from agent.mms.tree import Tree
+from agent.mms.wiring import unfilled
 from agent.station.alarms import Alarms
 from agent.station.eventlog import EventLog
 from agent.station.orders import Orders
@@ -18,17 +20,16 @@ BUSY_S = 0.01
 class Face:
     """One server. Without a client it is served less often."""
 
-    def __init__(
-        self, ied: str, logical_device: str, switch: str, orders: Orders, log: EventLog, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, tree: Tree, orders: Orders, log: EventLog, say: Callable[[str], None]) -> None:
+        """ModelError if no server can be made of the model; what it cannot fill is told to the log."""
         self._log = log
         self._say = say
         self.due = 0.0
         """When to call :meth:`serve`, s monotonic."""
         quiet_library()
-        self._server = MmsServer(
-            ied, logical_device, switch, lambda kind, origin: orders.submit(kind, origin, False), orders.take
-        )
+        self._server = MmsServer(tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take)
+        for reference in unfilled(node for device in tree.devices for node in device.nodes):
+            self._log.append("mms_unfilled", now_us(), {"reference": reference})
 
     def listen(self, where: tuple[str, int], alarms: Alarms) -> bool:
         """False, with an alarm, if the address is not to be had: the server is closed then."""

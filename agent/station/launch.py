@@ -70,8 +70,9 @@ class RefusedError(Exception):
         self.lines = lines
 
 
-def compile_apart(options: Options) -> dict[str, Any]:
-    """Compile in a child process; the document, or RefusedError with what is wrong."""
+def compile_apart(options: Options) -> tuple[dict[str, Any], str]:
+    """Compile in a child process: the document and, where MMS is wanted, the served model as JSON; RefusedError with
+    what is wrong."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -86,8 +87,7 @@ def compile_apart(options: Options) -> dict[str, Any]:
         raise RefusedError(["reading the configuration failed without a word"]) from error
     if "refused" in answer:
         raise RefusedError([str(line) for line in answer["refused"]])
-    document: dict[str, Any] = answer["agent"]
-    return document
+    return answer["agent"], str(answer["model"])
 
 
 def _child(options: Options, read: int, write: int) -> None:
@@ -95,10 +95,13 @@ def _child(options: Options, read: int, write: int) -> None:
     status = 1
     try:
         os.close(read)
-        from agent.station.compile import agent_config, problems
+        from agent.station.compile import agent_config, problems, served_model
 
         try:
-            answer: dict[str, Any] = {"agent": plain.dump(agent_config(options))}
+            agent = agent_config(options)
+            # Text, and for the station process alone: the other one has no use for it, this one none after the start.
+            model = "" if options.mms_plain is None else json.dumps(served_model(options, agent), separators=(",", ":"))
+            answer: dict[str, Any] = {"agent": plain.dump(agent), "model": model}
         except Exception as error:
             answer = {"refused": problems(error)}
         with os.fdopen(write, "wb") as pipe:
@@ -160,7 +163,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
             say(line)
         return DATA_ERROR
     try:
-        agent = compile_apart(replace(options, keys=source.path if isinstance(source, Served) else source))
+        agent, model = compile_apart(replace(options, keys=source.path if isinstance(source, Served) else source))
     except RefusedError as error:
         for line in error.lines:
             say(line)
@@ -169,7 +172,6 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         return DATA_ERROR
     directory = options.state_dir.resolve()
     device = agent["feeder"]["devices"][agent["device"]]
-    breaker = device["kind"] == "breaker"
 
     def document(record: LockRecord | None, unreadable: str, numbers: dict[str, int], good: bool) -> dict[str, Any]:
         restored = None if record is None else plain.dump(record)
@@ -188,11 +190,10 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         station_name=agent["feeder"]["name"],
         digest=agent["digest"],
         frequency_hz=agent["feeder"]["frequency_hz"],
-        logical_device=agent["logical_device"],
-        switch="XCBR1" if breaker else "XSWI1",
         peer_names={int(peer["device"]): str(peer["name"]) for peer in agent["peers"]},
         time_source=time_source(options),
         mms_plain=options.mms_plain,
+        model=model,
         document=document,
         keys=KeySource(source, options.udp, agent["sv"] is not None, keys_end(agent)),
     )

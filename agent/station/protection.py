@@ -24,7 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.goose.subscriber import Mark
+from agent.core.protection import Phasors
+from agent.goose.subscriber import Heard, Mark
 from agent.logic.messages import (
     BreakerCommand,
     Command,
@@ -37,6 +38,7 @@ from agent.logic.messages import (
 )
 from agent.station import channel, plain, realtime
 from agent.station.engine import BrainFace, Details, Engine
+from agent.station.meters import meters_of
 from agent.station.rekey import RekeyedCore, RekeyedWire, Rekeying
 from agent.station.shared import Segment
 from agent.station.snapshot import Peer, Snapshot
@@ -61,6 +63,7 @@ class Core(RekeyedCore, Protocol):
     def drain(self) -> None: ...
     def measurement(self) -> Measurement: ...
     def counters(self) -> dict[str, int]: ...
+    def phasors(self) -> Phasors: ...
     def block(self, last: int) -> bytes: ...
 
 
@@ -79,6 +82,7 @@ class Wire(RekeyedWire, Protocol):
     def numbers(self) -> dict[str, int]: ...
     def marks(self) -> dict[str, Mark]: ...
     def counters(self) -> dict[str, int]: ...
+    def subscriptions(self) -> tuple[Heard, ...]: ...
 
 
 def clock() -> int:
@@ -306,6 +310,7 @@ class Loop:
         snapshot = Snapshot(
             now, engine.report, engine.measurement, engine.status, engine.breaker_fresh, engine.order,
             due or 0, peers, self._wire.numbers(), counters, self._limits, self._wire.marks(),
+            self._wire.subscriptions(), None if self._core is None else meters_of(self._core.phasors()),
         )  # fmt: skip
         self._segment.write_snapshot(snapshot.encode())
 

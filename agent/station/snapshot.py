@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from agent.goose.subscriber import Mark
+from agent.goose.subscriber import Heard, Mark
 from agent.logic.messages import BreakerCommand, BreakerStatus, Measurement, Report
+from agent.mms.meters import Meters
 from agent.station import plain
 
 
@@ -39,6 +40,10 @@ class Snapshot(NamedTuple):
     """What the operating system did not allow."""
     marks: dict[str, Mark]
     """How far each stream that is heard has come, by control block reference."""
+    heard: tuple[Heard, ...] = ()
+    """Each subscription, in the order of the configuration, the breaker's last."""
+    meters: Meters | None = None
+    """None: no samples."""
 
     def encode(self) -> bytes:
         """For the shared memory."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.logic.messages import BreakerStatus, CommandKind, CommandResult, LockRecord, Refusal, Report
+from agent.logic.messages import CommandKind, CommandResult, LockRecord, Refusal
 from agent.mms.model import IedState
 from agent.station import channel, local, plain, snapshot
 from agent.station.alarms import Alarms
@@ -27,6 +27,7 @@ from agent.station.keeper import Keeper, KeySource
 from agent.station.memory import Memory
 from agent.station.orders import Orders
 from agent.station.recorder import SAMPLE_SIZE, Recorder
+from agent.station.shown import ServedModel, Shown
 from agent.station.snapshot import describe
 from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor, stop_running
 from agent.time.clock import TimeSource, TimeState, TimeWatch, both_clocks_us, now_us
@@ -53,11 +54,11 @@ class StationSettings:
     station_name: str
     digest: str
     frequency_hz: float
-    logical_device: str
-    switch: str
     peer_names: dict[int, str]
     time_source: TimeSource
     mms_plain: tuple[str, int] | None = None
+    model: str = ""
+    """:class:`agent.station.shown.ServedModel` as JSON, where MMS is wanted; not kept."""
     module: str = MODULE
     document: Callable[[LockRecord | None, str, dict[str, int], bool], dict[str, Any]] = field(
         default=lambda _record, _unreadable, _numbers, _good: {}
@@ -90,6 +91,7 @@ class Station:
         self._orders = Orders(self._tell)
         self._snapshot: snapshot.Snapshot | None = None
         self._mms: Face | None = None
+        self._shown: Shown | None = None
         self._tick_at = 0.0
         self._started = time.monotonic()
         self._running = True
@@ -206,8 +208,8 @@ class Station:
         if now >= self._tick_at:
             self._tick_at = now + TICK_S
             self._tick(now)
-        if self._mms is not None and now >= self._mms.due:
-            self._mms.serve(self._shown(), now)
+        if self._mms is not None and self._shown is not None and now >= self._mms.due:
+            self._mms.serve(self._state(self._shown), now)
 
     def _tick(self, now: float) -> None:
         self._time_changed(self._check_time())
@@ -281,6 +283,8 @@ class Station:
     def _event(self, name: str, t_us: int, details: dict[str, object]) -> None:
         self._log.append(name, t_us, details)
         self._recorder.event(name, t_us)
+        if self._shown is not None:
+            self._shown.event(name, t_us)
         if name in ("brain_failed", "shell_error", "not_latched"):
             self._alarms.stand(name, str(details.get("error", details.get("why", name))))
         elif name in ("latched", "released"):
@@ -324,6 +328,8 @@ class Station:
             self._alarms.stand("recorder", f"fault record: {error.strerror or error}")
             return
         if path is not None:
+            if self._shown is not None:
+                self._shown.records += 1
             self._log.append("record_written", now_us(), {"file": path.name, "samples": len(block) // SAMPLE_SIZE})
 
     def _on_end(self) -> None:
@@ -412,18 +418,20 @@ class Station:
             return
         from agent.station.face import Face
 
-        face = Face(settings.ied, settings.logical_device, settings.switch, self._orders, self._log, self._say)
+        try:
+            served = plain.load(ServedModel, json.loads(settings.model))
+            face = Face(served.tree, self._orders, self._log, self._say)
+        except ValueError as error:
+            self._alarms.event("mms_failed", "mms", str(error))
+            return
+        settings.model = ""
+        self._shown = Shown(served)
+        self._shown.records = sum(1 for _ in (settings.directory / "records").glob("*.cfg"))
         if face.listen(settings.mms_plain, self._alarms):
             self._mms = face
 
-    def _shown(self) -> IedState:
+    def _state(self, shown: Shown) -> IedState:
         """What a client sees; the last known while the protection process is away."""
-        shown = self._read_snapshot() or self._snapshot
-        return IedState(
-            Report() if shown is None else shown.report,
-            BreakerStatus() if shown is None else shown.breaker,
-            shown is not None and shown.breaker_fresh,
-            self._time.good,
-            self._supervisor.attachment is not None and "hangs" not in self._alarms,
-            bool(self._alarms),
-        )
+        alive = self._supervisor.attachment is not None and "hangs" not in self._alarms
+        snap = self._read_snapshot() or self._snapshot
+        return shown.state(snap, self._time, alive, bool(self._alarms))

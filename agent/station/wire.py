@@ -13,7 +13,7 @@ from agent.goose.endpoint import Endpoint, link_spec
 from agent.goose.inbox import Inbox
 from agent.goose.link import Link, open_link
 from agent.goose.publisher import Publisher
-from agent.goose.subscriber import Accepted, Mark, Subscriber
+from agent.goose.subscriber import Accepted, Heard, Mark, Subscriber
 from agent.logic.grid import Grid
 from agent.logic.messages import BreakerCommand, Report
 from agent.security.frames import ALGORITHMS, Key, make_key
@@ -184,6 +184,10 @@ class StationWire:
         """How far each stream that was ever heard has come, by control block reference."""
         found = {subscriber.stream.gocb_ref: subscriber.mark for subscriber in self._endpoint.subscribers}
         return {reference: mark for reference, mark in found.items() if mark is not None}
+
+    def subscriptions(self) -> tuple[Heard, ...]:
+        """Each subscription: the peers' in the order of the configuration, then the breaker's."""
+        return tuple(subscriber.heard for subscriber in self._endpoint.subscribers)
 
     def counters(self) -> dict[str, int]:
         """Frames sent, accepted, and dropped by cause."""

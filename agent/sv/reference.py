@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from agent.core.config import EarthMode, ProtectionConfig
 from agent.logic.messages import Direction, Level, Live, Measurement
 from agent.sv.onset import Onset
+from agent.sv.strike import Strikes
 
 TABLE_UNIT = 1 << 20
 MIMIC_CYCLES = 2.0
 SUB_CYCLE_MARGIN = 1.07
 ENERGISED_FACTOR = 2.0
 HIGH_SET = 12.0
+SLIGHT_SECOND = 0.06
+EARLY_CYCLES = 0.3
+SEALED_CYCLES = 5
+SEALED_FACTOR = 1.5
 GROWN_SHARE = 0.25
 CURRENTS = (0, 1, 2)
 VOLTAGES = (4, 5, 6)
@@ -72,6 +77,7 @@ class Reference:
         gain = (1 + tau) - tau * one
         self._mimic = ((1 + tau) / gain, -tau * one / gain)
         self.measurement = Measurement(level=Level.BLIND, current_zero=False)
+        self.strikes = Strikes(config, self.cycle)
         self.values: _Values | None = None
         self.forget()
 
@@ -91,8 +97,8 @@ class Reference:
         self._past: list[_Values] = []
         self._small = [0, 0, 0]
         self._all_small = 0
-        self._restrained = 0
-        self._sub_off_until = self._sub_high_until = self._earth_off_until = 0
+        self._restrained = self._shaken = self._early = 0
+        self._sub_off_until = self._sub_high_until = self._earth_off_until = self._sealed_until = 0
         self._phase_start, self._phase_pickup = _Element(), _Element()
         self._earth_start, self._earth_pickup = _Element(), _Element()
         self._next_direction, self._direction_count = Direction.NONE, 0
@@ -102,6 +108,7 @@ class Reference:
         self._alarm_count = 0
         self._powers: list[complex] = []
         self._onset = Onset(self.config, self.cycle)
+        self.strikes.forget()
 
     # --- filters ---
 
@@ -167,7 +174,7 @@ class Reference:
         else:
             peak = max(m.peak_a, *v.low_set[:3], *v.high_set[:3])
             m = m._replace(peak_a=peak, direction=self._direction(m.direction, v, index))
-        self.measurement = m._replace(earth_alarm=self._alarm(m.earth_alarm, v))
+        self.measurement = m._replace(earth_alarm=self._alarm(m.earth_alarm, v, index))
         return self.measurement
 
     def _begin(self, old: _Values, index: int) -> None:
@@ -241,8 +248,15 @@ class Reference:
     def _elements(self, v: _Values, old: _Values, load: Sequence[complex], live: Live, index: int) -> None:
         c = self.config
         floor = 0.5 * c.start_factor * c.phase_pickup_a
-        restrain = any(abs(v.full[p]) >= floor and self._distorted(v.second[p], v.full[p], load[p]) for p in CURRENTS)
+        distorted = [p for p in CURRENTS if self._distorted(v.second[p], v.full[p], load[p])]
+        restrain = any(abs(v.full[p]) >= floor for p in distorted)
         self._restrained = self._restrained + 1 if restrain else 0
+        shaken = any(v.second[p] >= SLIGHT_SECOND * c.phase_pickup_a for p in distorted)
+        self._shaken = self._shaken + 1 if shaken else 0
+        if not self._phase_start.on:
+            self._early = self._shaken
+        if self._shaken >= self.cycle and self._early >= EARLY_CYCLES * self.cycle:
+            self._sealed_until = index + SEALED_CYCLES * self.cycle
         sub = index >= self._sub_off_until and live is not Live.DEAD and self._restrained < self.cycle
         margin = SUB_CYCLE_MARGIN * (ENERGISED_FACTOR if index < self._sub_high_until else 1.0)
         low, high = max(v.low_set[:3]), max(v.high_set[:3])
@@ -252,8 +266,9 @@ class Reference:
         threshold = c.start_factor * c.phase_pickup_a
         self._settle(self._phase_start, low >= threshold or half >= threshold, half, full, threshold)
         threshold = c.phase_pickup_a
+        least = SEALED_FACTOR * threshold if index < self._sealed_until else threshold
         picked = (
-            (low >= threshold and not restrain)
+            (low >= least and not restrain)
             or (sub and self._onset.phase_open > 0 and high >= margin * threshold)
             or high >= HIGH_SET * threshold
         )
@@ -313,11 +328,13 @@ class Reference:
 
     # --- alarm and load ---
 
-    def _alarm(self, alarm: bool, v: _Values) -> bool:
+    def _alarm(self, alarm: bool, v: _Values, index: int) -> bool:
         mode = self.config.earth_mode
         if mode not in (EarthMode.WATTMETRIC, EarthMode.VARMETRIC) or not self.phase_v:
             return alarm
         u0 = v.voltage_mimic[3] / 3
+        self.strikes.sample(*self._residuals(index - 1), *self._residuals(index - 1 - self.cycle), index)
+        self.strikes.age(abs(u0) < 0.2 * self.phase_v, index)
         want = alarm
         if abs(u0) >= 0.3 * self.phase_v:
             flow = v.full_mimic[3] * (-u0).conjugate() / abs(u0)
@@ -326,13 +343,22 @@ class Reference:
                 want = True
             elif part < self.config.reset_factor * self.config.earth_pickup_a:
                 want = False
+            if self.strikes.direction is Direction.INTO_B and part > -self.config.earth_pickup_a:
+                want = True
         elif abs(u0) < 0.2 * self.phase_v:
             want = False
+        if self.strikes.again:
+            want = True
         self._alarm_count = self._alarm_count + 1 if want != alarm else 0
         if self._alarm_count < 5 * self.cycle:
             return alarm
         self._alarm_count = 0
         return want
+
+    def _residuals(self, at: int) -> tuple[float, float]:
+        row = self._rows[at]
+        amperes = sum(row[c] for c in CURRENTS) * self.config.current_scale
+        return amperes, sum(row[c] for c in VOLTAGES) * (self.config.voltage_scale / 3)
 
     def _power(self, m: Measurement, v: _Values, index: int) -> Measurement:
         """Average of five cycles that ended one and a half cycles ago, in quarter cycles."""

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from simulator.plant.waves import Waves
 
 CHANNELS = 8
-_MAGIC = b"FLW1"
-_NUMBERS = 8
-_FORMAT = struct.Struct(f"<4sq{_NUMBERS * CHANNELS}dd")
+MODES = 5
+_MAGIC = b"FLW2"
+_NUMBERS = 8 + 2 * MODES
+_FORMAT = struct.Struct(f"<4sq{_NUMBERS * CHANNELS}d{2 * MODES}dd")
 MAX_DATAGRAM = 65_536
 
 
@@ -35,6 +36,8 @@ class ChannelWave(NamedTuple):
     dc_tau_s: float
     decaying: complex
     second: complex
+    ring: tuple[complex, ...] = ()
+    """Sizes of the modes."""
 
 
 class DeviceWaves(NamedTuple):
@@ -43,6 +46,8 @@ class DeviceWaves(NamedTuple):
     start_us: int
     channels: tuple[ChannelWave, ...]
     inrush_tau_s: float
+    ring_rates: tuple[complex, ...] = ()
+    """Of the modes, 1/s; none: nothing swings."""
 
 
 def encode_waves(waves: Waves, device: int) -> bytes:
@@ -53,6 +58,8 @@ def encode_waves(waves: Waves, device: int) -> bytes:
         second = complex(waves.second[device, k])
         columns += (steady.real, steady.imag, float(waves.dc[device, k]), float(waves.dc_tau_s[device, k]))
         columns += (decaying.real, decaying.imag, second.real, second.imag)
+        columns += _flat([] if waves.ring is None else waves.ring.sizes[device, k].tolist())
+    columns += _flat([] if waves.ring is None else waves.ring.rates[device].tolist())
     return _FORMAT.pack(_MAGIC, waves.start_us, *columns, waves.inrush_tau_s)
 
 
@@ -61,13 +68,22 @@ def decode_waves(datagram: bytes) -> DeviceWaves | None:
     if len(datagram) != _FORMAT.size or datagram[:4] != _MAGIC:
         return None
     _, start, *numbers = _FORMAT.unpack(datagram)
+    rates = _complex(numbers[_NUMBERS * CHANNELS : -1])
     channels = tuple(
-        ChannelWave(complex(a, b), dc, tau, complex(c, d), complex(e, f))
-        for a, b, dc, tau, c, d, e, f in (
+        ChannelWave(complex(a, b), dc, tau, complex(c, d), complex(e, f), _complex(ring) if any(rates) else ())
+        for a, b, dc, tau, c, d, e, f, *ring in (
             numbers[_NUMBERS * k : _NUMBERS * (k + 1)] for k in range(CHANNELS)
         )
     )  # fmt: skip
-    return DeviceWaves(start, channels, numbers[-1])
+    return DeviceWaves(start, channels, numbers[-1], rates if any(rates) else ())
+
+
+def _flat(modes: list[complex]) -> list[float]:
+    return [part for x in modes or [0j] * MODES for part in (x.real, x.imag)]
+
+
+def _complex(numbers: list[float]) -> tuple[complex, ...]:
+    return tuple(complex(a, b) for a, b in zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def bind(path: str | Path) -> socket.socket:

@@ -27,9 +27,10 @@ def segment(waves: DeviceWaves) -> Segment:
     return Segment(
         waves.start_us,
         tuple(
-            Wave(c.steady, c.dc, c.dc_tau_s, c.decaying, waves.inrush_tau_s, c.second, waves.inrush_tau_s)
+            Wave(c.steady, c.dc, c.dc_tau_s, c.decaying, waves.inrush_tau_s, c.second, waves.inrush_tau_s, c.ring)
             for c in waves.channels
         ),
+        ring_rates=waves.ring_rates,
     )  # fmt: skip
 
 

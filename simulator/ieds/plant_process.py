@@ -59,6 +59,9 @@ def _changed(old: Waves, new: Waves) -> npt.NDArray[np.bool_]:
     fade = np.exp(-max(new.start_us - old.start_us, 0) / 1e6 / old.dc_tau_s)
     calm = np.abs(new.phasor - old.phasor) < SAME
     calm &= np.abs(new.dc - old.dc * fade) < SAME
+    rings = [np.zeros((0, 0, 0)) if w.ring is None else w.ring.sizes for w in (old, new)]
+    swings = np.array([(np.abs(x).max(axis=2) >= SAME) for x in rings if x.size] or [np.zeros_like(calm)])
+    calm &= ~swings.any(axis=0)
     for part in (old.decay, new.decay, old.second, new.second):
         calm &= np.abs(part) < SAME
     changed: npt.NDArray[np.bool_] = np.asarray(~calm.all(axis=1))

@@ -139,6 +139,11 @@ class Network:
     def _block(node: int | np.intp) -> slice:
         return slice(3 * int(node), 3 * int(node) + 3)
 
+    def source_emf(self, source: int) -> Complex:
+        """Of its three phases, V r.m.s."""
+        emf: Complex = self._source_emf[source]
+        return emf
+
     def machine_reactance(self, der: int) -> float:
         """Subtransient reactance of a machine, ohm, its unit transformer included."""
         kva = self.feeder.ders[der].rated_kva

@@ -20,6 +20,7 @@ import numpy as np
 
 from scl.topology import Feeder
 from simulator.plant import events, terminals
+from simulator.plant.charging import Charging
 from simulator.plant.events import Effect, Moved, NewWaves, PlantEvent, Truth
 from simulator.plant.fault import Fault
 from simulator.plant.fuse import Fuse
@@ -60,6 +61,7 @@ class Plant:
         self.options = options or PlantOptions()
         self.network = Network(feeder)
         self.now_us = start_us
+        self._charging = Charging(self.network)
         self.mechanisms = [Mechanism(d, self.options.scatter_us) for d in feeder.devices]
         self.units = [Unit(i, d, self.network) for i, d in enumerate(feeder.ders)]
         self.fuses = {i: Fuse(x, feeder.nominal_kv) for i, x in enumerate(feeder.loads) if x.fused}
@@ -356,7 +358,9 @@ class Plant:
             drawn = inrush(network, risen, solution.node_v, turn, self.options.inrush_pu)
             decay, second = network.distribute(conducting, list(self.faults.values()), self.sources_on, drawn)
             tau[np.abs(decay) > 1.0] = self.options.inrush_tau_s
-        waves = self.waves.continued(now_us, terminals.channels(network, solution), conducting, tau, decay, second)
+        ring = self._charging.ring(conducting, list(self.faults.values()), self.sources_on, self.load_factor, now_us)
+        phasors = terminals.channels(network, solution)
+        waves = self.waves.continued(now_us, phasors, conducting, tau, decay, second, ring)
         if first:
             waves.dc[:] = 0.0
         self.waves = waves

@@ -2,13 +2,14 @@
 
 Channels as in IEC 61850-9-2LE: currents A, B, C and residual, voltages A, B, C and residual of side A. A channel is,
 from its start time on, a phasor against cos(w t) of UTC, a decaying d.c. offset, a decaying second phasor and a
-decaying second harmonic (both inrush). Units A and V, r.m.s. phasors, microseconds UTC.
+decaying second harmonic (both inrush), and in isolated and compensated networks the modes of their charging. Units A
+and V, r.m.s. phasors, microseconds UTC.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from simulator.plant.sequence import Complex, Real
 Times = npt.NDArray[np.int64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 CHANNELS = 8
+MODES = 5
+"""Of an island's charging (``simulator.plant.charging``)."""
 ROOT2 = float(np.sqrt(2.0))
 ZERO_STEP_US = 100
 CHOPPED_A = 8.0
@@ -36,6 +39,17 @@ def angle_at(frequency_hz: float, time_us: int | Times) -> Real:
     return angle
 
 
+class Ring(NamedTuple):
+    """Modes, each the real part of size times e^(rate t) from the waves' start on."""
+
+    rates: Complex
+    """Devices x modes, 1/s."""
+    sizes: Complex
+    """Devices x 8 x modes, instantaneous."""
+    begins: Real
+    """Devices x 3: pole currents of all modes at the start, those that instruments are too slow for as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waves:
     """All arrays are devices x 8."""
@@ -48,6 +62,7 @@ class Waves:
     decay: Complex
     second: Complex
     inrush_tau_s: float
+    ring: Ring | None = None
 
     def at(self, time_us: int) -> Real:
         """Instantaneous values of all devices and channels."""
@@ -64,6 +79,9 @@ class Waves:
         tau = np.asarray(self.dc_tau_s[device, channel])[..., None]
         offset = np.asarray(self.dc[device, channel])[..., None] * np.exp(-since / tau)
         values: Real = ROOT2 * (fundamental + harmonic).real + offset
+        if self.ring is not None:
+            moving = np.exp(np.multiply.outer(self.ring.rates[device], since))
+            values = values + np.matmul(self.ring.sizes[device, channel], moving).real
         return values
 
     def next_zero(self, device: int, pole: int, from_us: int) -> int:
@@ -88,11 +106,13 @@ class Waves:
         tau_s: Real,
         decay: Complex | None = None,
         second: Complex | None = None,
+        ring: Ring | None = None,
     ) -> Waves:
         """The waves from ``now_us`` on: pole currents go on without a jump, the difference decays as d.c. offset.
 
         ``phasor`` is devices x 8; ``conducting`` and ``tau_s`` are devices x 3; ``decay`` and ``second``
-        (devices x 3) are new inrush that starts now on top of what is left of the old.
+        (devices x 3) are new inrush that starts now on top of what is left of the old. ``ring`` takes the place of the
+        old one's.
         """
         fade = float(np.exp(-max(now_us - self.start_us, 0) / 1e6 / self.inrush_tau_s))
         left: Complex = self.decay[:, :3] * fade
@@ -105,6 +125,8 @@ class Waves:
         harmonic[~conducting] = 0
         turn = np.exp(1j * angle_at(self.frequency_hz, now_us))
         steady = ROOT2 * ((phasor[:, :3] + left) * turn + harmonic * turn * turn).real
+        if ring is not None:
+            steady = steady + ring.begins
         offset = np.where(conducting, self.at(now_us)[:, :3] - steady, 0.0)
         devices = len(phasor)
         return Waves(
@@ -116,6 +138,7 @@ class Waves:
             _with_residual(left, devices),
             _with_residual(harmonic, devices),
             self.inrush_tau_s,
+            ring,
         )
 
     @staticmethod

@@ -43,6 +43,28 @@ def plant_inrush(size_pu: float, cases: int, dice: np.random.Generator) -> Itera
             yield name, noisy(np.asarray(values[:, k] * ([1000] * 4 + [100] * 4)), dice)
 
 
+def two_ties(gap_ms: float, number: int, dice: np.random.Generator) -> Iterator[tuple[str, float, Counts]]:
+    """The same when T2 takes one of its feeders and T1 the other, so much later; with each device's own pick-up (A)."""
+    feeder = describe.read(DEMO)
+    names = [d.name for d in feeder.devices]
+    path = [names.index(name) for name in ("Q2", "F3", "R31", "T2", "T1")]
+    start = 1_700_000_000_000_000 + int(dice.integers(0, 20_000))
+    plant = Plant(feeder, start, PlantOptions(seed=number))
+    effects = plant.step(SwitchSource("SRC1", on=False), start)
+    for name in ("Q1", "F1", "F2"):
+        effects += plant.step(OpenDevice(name), start)
+    effects += plant.advance(start + 200_000)
+    effects += plant.step(CloseDevice("T2"), start + 200_000)
+    between = start + 200_000 + round(1000 * gap_ms)
+    effects += plant.advance(between) + plant.step(CloseDevice("T1"), between) + plant.advance(start + 700_000)
+    seen = [e.waves for e in effects if isinstance(e, NewWaves)]
+    times = [start + 200_000 + 250 * n for n in range(1400)]
+    values = np.array([[w for w in seen if w.start_us <= t][-1].at(t)[path] for t in times])
+    for k, index in enumerate(path):
+        counts = noisy(np.asarray(values[:, k] * ([1000] * 4 + [100] * 4)), dice)
+        yield names[index], feeder.devices[index].phase_pickup_a, counts
+
+
 def faults(kind: str, multiple: float, dice: np.random.Generator, count: int, rf_ohm: float = 0.0) -> Iterator[Counts]:
     """Random inception, X/R (0.8 to 30), load (up to half the pick-up either way), strength of the network."""
     for _ in range(count):

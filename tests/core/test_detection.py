@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.core import EarthMode, ProtectionConfig, ProtectionCore
+from agent.core.protection import Element
 from agent.logic.messages import Direction, Level, Live, Measurement
 from benchmarks import waves
 from benchmarks.waves import PHASE_V, A, Scene
@@ -241,3 +242,19 @@ def test_power_flow_is_signed_from_a_to_b() -> None:
     m = run(waves.samples(Scene(load, NOMINAL, load, NOMINAL, 0.01), BEFORE, 600))[-1]
     assert m.p_kw == pytest.approx(3 * PHASE_V * 200 * math.cos(math.radians(30)) / 1000, rel=1e-3)
     assert m.q_kvar == pytest.approx(3 * PHASE_V * 200 * math.sin(math.radians(30)) / 1000, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoke"),
+    [
+        ("bc", Element.PHASE_START | Element.PHASE_PICKUP),
+        ("ag", Element.PHASE_START | Element.PHASE_PICKUP | Element.EARTH_START | Element.EARTH_PICKUP),
+    ],
+)
+def test_the_elements_that_spoke_are_remembered_until_the_next_episode(kind: str, spoke: Element) -> None:
+    core = ProtectionCore(ProtectionConfig("x", 1, phase_pickup_a=PICKUP_A))
+    rows = waves.samples(waves.fault(kind, 3 * PICKUP_A, 8), BEFORE, 200)
+    rows += waves.samples(Scene(balanced(100), NOMINAL, balanced(100), NOMINAL, 0.01), 0, 400)
+    core.feed(rows, waves.times(len(rows)))
+    assert core.measurement().level is Level.QUIET
+    assert core.phasors().elements == spoke

@@ -18,7 +18,7 @@ from benchmarks import inrush, waves
 from benchmarks.device import BEFORE, PHASES_ONLY, PICKUP_A, pickup_ms
 from benchmarks.inrush import Inrush, Iron, closings
 
-from .sweep import faults, plant_inrush
+from .sweep import faults, plant_inrush, two_ties
 
 WITH_EARTH = replace(PHASES_ONLY, earth_mode=EarthMode.TRIP)
 NO_VOLTAGE = replace(PHASES_ONLY, nominal_kv=None)
@@ -72,6 +72,15 @@ def test_random_inrush_does_not_pick_up(star: bool) -> None:
 def test_a_whole_substation_on_one_tie_of_the_plant_does_not_pick_up(size_pu: float) -> None:
     for name, rows in plant_inrush(size_pu, 3, np.random.default_rng(4)):
         assert pickup_ms(rows, WITH_EARTH) == math.inf, name
+
+
+@pytest.mark.parametrize("gap_ms", [0.0, 4.0, 8.0, 10.0, 12.0, 15.0, 30.0])
+def test_two_feeders_one_shortly_after_the_other_do_not_pick_up(gap_ms: float) -> None:
+    """Half a cycle apart, their second harmonics cancel and their fundamentals do not."""
+    dice = np.random.default_rng(6)
+    for number in range(4):
+        for name, pickup_a, rows in two_ties(gap_ms, number, dice):
+            assert pickup_ms(rows, replace(PHASES_ONLY, phase_pickup_a=pickup_a)) == math.inf, name
 
 
 @pytest.mark.parametrize(

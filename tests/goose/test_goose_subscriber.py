@@ -14,7 +14,7 @@ from agent.goose.frame import Envelope
 from agent.goose.layout import FORMS
 from agent.goose.publisher import Publisher
 from agent.goose.stream import Stream
-from agent.goose.subscriber import Accepted, Drop, Dropped, Lost, Mark, Policy, Subscriber
+from agent.goose.subscriber import Accepted, Drop, Dropped, Heard, Lost, Mark, Policy, Subscriber
 from agent.logic.messages import BreakerCommand
 from agent.security.frames import Algorithm, Key
 from tests.goose.lab import KEY, NOW, stream
@@ -358,6 +358,23 @@ def test_simulation_mode() -> None:
     result = s.receive(seal(pdu(st_num=7, sq_num=4, trip=False)), NOW)
     assert isinstance(result, Accepted)
     assert (result.message, result.new) == (REST, True)
+
+
+def test_what_a_supervisor_is_told_follows_the_newest_frame() -> None:
+    heard = subscriber()
+    assert heard.heard == Heard(False, False, False)
+    hear(heard, pdu(1), NOW)
+    assert heard.heard == Heard(True, False, False)
+    for wrong in (pdu(2, nds_com=True), pdu(2, conf_rev=STREAM.conf_rev + 1)):
+        hear(heard, wrong, NOW + S)
+        assert heard.heard == Heard(True, False, True)
+        hear(heard, pdu(1, 2 if wrong.nds_com else 3), NOW + S)
+        assert heard.heard == Heard(True, False, False)
+    heard.timer(NOW + 60 * S)
+    assert heard.heard == Heard(False, False, False)
+    heard.simulation = True
+    assert reason(heard.receive(seal(pdu(1, t=NOW + 61 * S), simulation=True), NOW + 61 * S)) is True
+    assert heard.heard == Heard(True, True, False)
 
 
 def test_a_huge_time_to_live_is_limited() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.logic.brain import LOCKED_UNREADABLE, Brain
+from agent.logic.config import BrainConfig
 from agent.logic.direction import believe
 from agent.logic.isolate import record_of
 from agent.logic.messages import (
@@ -173,6 +174,23 @@ def test_a_load_break_switch_is_never_told_to_open_with_current_in_it(monkeypatc
     bench.fault("Z13")
     bench.run(2_000 * MS)
     assert "L12" in told
+
+
+@pytest.mark.parametrize("struck_ms", [None, 2, 12])
+def test_an_ordered_load_break_switch_waits_for_what_the_samples_say(struck_ms: int | None) -> None:
+    """A fault that has just struck, or strikes just now, shows some milliseconds later only."""
+    bench = lab()
+    l12 = index(bench, "L12")
+    bench.command("L12", CommandKind.OPEN)
+    assert not bench.orders[l12].trip
+    if struck_ms is not None:
+        bench.run(struck_ms * MS)
+        bench.fault("Z13")
+    bench.run(BrainConfig().order_look + MS)
+    answered = [action for _, name, action in bench.log if name == "L12" and isinstance(action, CommandResult)]
+    refusal = Refusal.NONE if struck_ms is None else Refusal.BREAKING_CAPACITY
+    assert [(a.accepted, a.refusal) for a in answered] == [(struck_ms is None, refusal)]
+    assert bench.orders[l12].trip is (struck_ms is None)
 
 
 @pytest.mark.parametrize(("first", "old"), [(True, False), (False, True)], ids=["first word", "old claim"])

@@ -11,8 +11,10 @@ import time
 import pytest
 
 from agent.logic.messages import BreakerStatus, CommandKind, CommandResult, Level, Position, Refusal, Report
-from agent.mms.model import ADD_CAUSE, IedState, pre_check, values
+from agent.mms.model import ADD_CAUSE, IedState, pre_check
 from agent.mms.server import MmsServer
+from agent.mms.tree import Tree
+from agent.mms.wiring import ROWS, Place
 
 pytestmark = pytest.mark.peer
 
@@ -24,14 +26,14 @@ con = iec.IedConnection_create()
 _, error = iec.IedConnection_connect(con, "127.0.0.1", port)
 out = {"connect": error}
 def read(ref, fc=iec.IEC61850_FC_ST):
-    value, err = iec.IedConnection_readObject(con, "R11_AGLD0/" + ref, fc)
+    value, err = iec.IedConnection_readObject(con, "F_AGFLISR/" + ref, fc)
     return iec.MmsValue_getTypeString(value), value
 _, value = read("XCBR1.Pos.stVal"); out["pos"] = iec.Dbpos_fromMmsValue(value)
 _, value = read("XCBR1.BlkCls.stVal"); out["blkcls"] = iec.MmsValue_getBoolean(value)
 _, value = read("CILO1.EnaCls.stVal"); out["enacls"] = iec.MmsValue_getBoolean(value)
 _, value = read("MMXU1.TotW.mag.f", iec.IEC61850_FC_MX); out["p"] = iec.MmsValue_toFloat(value)
 _, value = read("LLN0.Health.stVal"); out["health"] = iec.MmsValue_toInt32(value)
-control = iec.ControlObjectClient_create("R11_AGLD0/CSWI1.Pos", con)
+control = iec.ControlObjectClient_create("F_AGFLISR/CSWI1.Pos", con)
 out["model"] = iec.ControlObjectClient_getControlModel(control)
 iec.ControlObjectClient_setOrigin(control, "tester", 3)
 term = {}
@@ -83,8 +85,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def exchange(state: IedState, brain: FakeBrain, order: str) -> dict[str, object]:
-    server = MmsServer("R11_AG", "LD0", "XCBR1", brain.submit, brain.answer)
+def exchange(tree: Tree, state: IedState, brain: FakeBrain, order: str) -> dict[str, object]:
+    server = MmsServer(tree, brain.submit, brain.answer)
     port = free_port()
     server.listen("127.0.0.1", port)
     server.update(state, 1_700_000_000_000_000)
@@ -105,10 +107,10 @@ def exchange(state: IedState, brain: FakeBrain, order: str) -> dict[str, object]
     return result
 
 
-def test_locked_out_close_is_refused_at_select_with_blocked_by_interlocking() -> None:
+def test_locked_out_close_is_refused_at_select_with_blocked_by_interlocking(tree: Tree) -> None:
     brain = FakeBrain(Refusal.NONE)
     locked = FREE._replace(report=FREE.report._replace(locked_b=True, latched=True))
-    result = exchange(locked, brain, "close")
+    result = exchange(tree, locked, brain, "close")
     assert result["connect"] == 0
     assert result["model"] == 4  # sbo-with-enhanced-security
     assert (result["pos"], result["blkcls"], result["enacls"]) == (1, True, False)
@@ -116,18 +118,18 @@ def test_locked_out_close_is_refused_at_select_with_blocked_by_interlocking() ->
     assert brain.orders == []
 
 
-def test_operate_waits_for_the_brain_and_reports_its_refusal_in_the_termination() -> None:
+def test_operate_waits_for_the_brain_and_reports_its_refusal_in_the_termination(tree: Tree) -> None:
     brain = FakeBrain(Refusal.CAPACITY)
-    result = exchange(FREE, brain, "close")
+    result = exchange(tree, FREE, brain, "close")
     assert (result["select"], result["operate"]) == (True, True)
     assert result["termination"] == ADD_CAUSE[Refusal.CAPACITY]
     assert brain.orders == [(CommandKind.CLOSE, "MMS orCat 3")]
 
 
-def test_operate_that_the_brain_accepts_terminates_positively() -> None:
+def test_operate_that_the_brain_accepts_terminates_positively(tree: Tree) -> None:
     brain = FakeBrain(Refusal.NONE)
     closed = FREE._replace(breaker=BreakerStatus(position=Position.CLOSED))
-    result = exchange(closed, brain, "open")
+    result = exchange(tree, closed, brain, "open")
     assert (result["select"], result["operate"], result["termination"]) == (True, True, 0)
     assert result["health"] == 1
     assert result["p"] == 812.0
@@ -149,4 +151,4 @@ def test_pre_check_never_lets_a_lock_tag_or_local_key_pass() -> None:
         FREE._replace(protection_alive=False),
     ):
         assert pre_check(state, True) is not Refusal.NONE
-        assert values(state, "XCBR1")["CILO1.EnaCls"] is False
+        assert ROWS["CILO"]["EnaCls"].read(state, Place("", "CILO", "1")) is False

@@ -137,7 +137,7 @@ def test_waves_survive_the_wire(tmp_path: Path) -> None:
     assert decoded is not None
     assert [c.steady for c in decoded.channels] == waves.phasor[1].tolist()
     assert np.allclose([c.dc_tau_s for c in decoded.channels], waves.dc_tau_s[1])
-    assert link.decode_waves(b"FLW1 short") is None
+    assert link.decode_waves(b"FLW2 short") is None
     assert link.decode_waves(link.encode_waves(waves, 1)[:-1] + b"") is None
 
 

@@ -94,6 +94,7 @@ ONCE_BROKEN = {
     50070672: "an old deadlock made an agent go ahead alone in a new outage",
     60007527: "peaks of fault current were told as they were at pick-up",
     80068286: "the second fault was told by the current that went on, and by nothing else",
+    100096721: "a load-break switch was opened by order 3 ms after a fault that did not show yet",
     70015491: "a conventional relay that was quiet was not counted as quiet",
     70028879: "a failed reclose shot: its neighbour took the old claim for an answer",
     60020050: "past silent ties, the search for the fault ran round to the source",

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent.core import Key as CoreKey
 from agent.core import Layout, Multicast, Segment, SvSource, SvSourceConfig, Wave
 from agent.goose.dataset import command_data_set, status_data_set
@@ -208,6 +210,17 @@ class Bench:
             return local.ask(self.state(name), {"op": "status"})
         except local.NotRunningError:
             return {}
+
+    def pss_kb(self, name: str) -> int:
+        """What both processes of an agent occupy."""
+        total = 0
+        for pid in self.pids(name).values():
+            try:
+                text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            except OSError:
+                pytest.skip("this kernel does not show smaps_rollup")
+            total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+        return total
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The event log so far."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from agent.goose.link import open_link
 from agent.logic.messages import Position
 from agent.station import marks
+from tests.mms.lab import free_port
 from tests.station.bench import DEVICES, FAULT_A, LOAD_A, VOLT, Bench, now_us, until
 
 comtrade = pytest.importorskip("comtrade")
@@ -149,17 +152,41 @@ def test_a_silent_stream_blocks_and_is_said(bench: Bench) -> None:
 def test_memory_and_imports_of_one_agent(bench: Bench) -> None:
     bench.start("F1")
     until(lambda: bench.status("F1").get("ready") is True)
-    total = 0
-    for pid in bench.pids("F1").values():
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            pytest.skip("this kernel does not show smaps_rollup")
-        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-    assert total < 80_000
+    assert bench.pss_kb("F1") < 80_000
     maps = Path(f"/proc/{bench.pids('F1')['protection']}/maps").read_text()
     for heavy in ("lxml", "numpy", "pyiec61850", "cryptography"):
         assert heavy not in maps
+
+
+@pytest.mark.peer
+def test_its_mms_server_is_what_its_scd_says_and_tells_of_a_fault_within_its_memory(bench: Bench) -> None:
+    """The client is open61850, in a process of its own."""
+    port = free_port()
+    bench.start("F1", "--mms-plain", f"127.0.0.1:{port}")
+    bench.start("R1")
+    ready(bench)
+    program = Path(__file__).parents[1] / "mms" / "peer_open61850.py"
+    client = subprocess.Popen(
+        [sys.executable, str(program), str(port), str(bench.scd), "F1_AG"], stdout=subprocess.PIPE
+    )
+    assert client.stdout is not None
+    try:
+        assert json.loads(client.stdout.readline()) == {"differences": []}
+        assert json.loads(client.stdout.readline())["enabled"] is True
+        assert bench.pss_kb("F1") < 80_000
+        at = strike_z1(bench)
+        seen: dict[str, list[str]] = {}
+        wanted = {"PTOC1$ST$Op", "PTRC1$ST$Tr", "XCBR1$ST$Pos", "flsGGIO2$ST$LokB", "PSCH1$ST$Op"}
+        while not all(len(set(seen.get(name, []))) > 1 for name in wanted):
+            for name, value in json.loads(client.stdout.readline()).get("entries", {}).items():
+                seen.setdefault(name, []).append(value)
+    finally:
+        client.kill()
+        client.communicate()
+    (operated,) = {value for value in seen["PTOC1$ST$Op"] if "bool(True)" in value}
+    pickup = next(event["t_us"] for event in bench.events("F1") if event["name"] == "pickup")
+    told = datetime.fromisoformat(operated.partition("timestamp(")[2].partition(",")[0])
+    assert at - 1000 <= told.timestamp() * 1_000_000 <= pickup + 1000
 
 
 def test_a_wrong_configuration_is_refused_with_its_reasons(bench: Bench) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.goose.subscriber import Mark
+from agent.core.protection import Element, Phasors
+from agent.goose.subscriber import Heard, Mark
 from agent.logic.brain import Brain
 from agent.logic.messages import BreakerCommand, BreakerStatus, Level, LockRecord, Measurement, Position, Report
 from agent.station import channel, snapshot, supervisor
@@ -75,6 +76,9 @@ class FakeWire:
     def marks(self) -> dict[str, Mark]:
         return self.heard
 
+    def subscriptions(self) -> tuple[Heard, ...]:
+        return (Heard(True, False, False), Heard(True, False, False))
+
     def counters(self) -> dict[str, int]:
         return {"received": 3, "restored": self.restored}
 
@@ -95,6 +99,10 @@ class FakeCore:
 
     def counters(self) -> dict[str, int]:
         return {"frames": 7}
+
+    def phasors(self) -> Phasors:
+        none = (0j,) * 4
+        return Phasors((210 + 0j, *none[1:]), none, (0.0,) * 4, (0.0,) * 4, (0.0,) * 4, 1, 1, 50.0, False, Element(0))
 
     def block(self, last: int) -> bytes:
         return b"s" * 40 * min(last, 10)

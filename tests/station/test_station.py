@@ -16,8 +16,13 @@ from typing import Any
 import pytest
 
 from agent.logic.messages import LockRecord
+from agent.mms.described import read_tree
 from agent.station import local, marks
 from agent.station.latch import LatchFile
+from agent.station.shown import ServedModel, Subscription
+from scl.generate import generate
+from scl.read import parse_bytes
+from tests.station.test_engine import FEEDER
 
 STREAM = "F1_AGFLISR/LLN0$GO$gcbFlisr"
 PROGRAM = """
@@ -32,10 +37,17 @@ def document(record, unreadable, numbers, good):
     return {"record": None if record is None else plain.dump(record), "unreadable": bool(unreadable),
             "directory": str(directory), "time_good": good, **options.get("document", {})}
 mms = options.get("mms")
-settings = StationSettings(directory, "R1_AG", "R1", "S1", "digest", 50.0, "FLISR", "XCBR1", {0: "F1"},
-    TimeSource.TRUSTED, tuple(mms) if mms else None, "tests.station.stand_in", document)
+settings = StationSettings(directory, "R1_AG", "R1", "S1", "digest", 50.0, {0: "F1"},
+    TimeSource.TRUSTED, tuple(mms) if mms else None, options.get("model", ""), "tests.station.stand_in", document)
 sys.exit(Station(settings, lambda text: print(text, file=sys.stderr, flush=True)).run())
 """
+
+
+def served_model() -> str:
+    """R1_AG of a drawing, compiled as for ``flisr agent run``."""
+    scd = generate(FEEDER).scd
+    heard = (Subscription("F1_AGFLISR/LLN0$GO$gcbFlisr", 1), Subscription("R1_BRCTRL/LLN0$GO$gcbPos", 1))
+    return json.dumps(ServedModel(read_tree(parse_bytes(scd), "R1_AG"), heard, 1, "0"))
 
 
 class Agent:
@@ -273,7 +285,7 @@ def test_mms_listens_only_when_named_and_refuses_a_locked_out_close(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (tmp_path / "latch.json").write_text("?")
-    agent = agents(document={"open": True}, mms=["127.0.0.1", port])
+    agent = agents(document={"open": True}, mms=["127.0.0.1", port], model=served_model())
     agent.ready()
     client = """
 import pyiec61850.pyiec61850 as iec, sys, os

@@ -1,0 +1,24 @@
+"""What the core measures beside its verdict: phasors, frequency and which element spoke. Plain values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Phasor = tuple[float, float]
+"""Real and imaginary part, r.m.s."""
+_NONE: tuple[Phasor, ...] = ((0.0, 0.0),) * 4
+
+
+class Meters(NamedTuple):
+    """A, B, C, residual; A and V. The four elements speak of the present or last episode."""
+
+    current: tuple[Phasor, ...] = _NONE
+    voltage: tuple[Phasor, ...] = _NONE
+    frequency_hz: float = 0.0
+    """0: not known."""
+    phase_started: bool = False
+    earth_started: bool = False
+    phase_picked: bool = False
+    earth_picked: bool = False
+    restrained: bool = False
+    """Second harmonic holds back the pick-up elements, now."""
