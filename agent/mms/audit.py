@@ -45,14 +45,17 @@ class Audit:
         """A client was not let in."""
         more = self._may("refused", address.rpartition(":")[0])
         if more is not None:
-            details = {"address": address, "why": why} | ({"who": who} if who else {})
+            details: dict[str, object] = {"address": address, "why": why}
+            if who:
+                details["who"] = who
             self._log.append("mms_refused", self._now_us(), details | more)
 
     def ended(self, who: str, address: str, why: str) -> None:
         """An association is over."""
         more = self._may("ended", address.rpartition(":")[0])
         if more is not None:
-            self._log.append("mms_ended", self._now_us(), {"who": who, "address": address, "why": why} | more)
+            details: dict[str, object] = {"who": who, "address": address, "why": why}
+            self._log.append("mms_ended", self._now_us(), details | more)
 
     def ordered(self, who: str, roles: str, request: Request, error: str, add_cause: int | None) -> None:
         """A control was selected, operated or cancelled, or that was refused."""

@@ -1,4 +1,4 @@
-"""Tag, length, value: the little of BER (X.690) that certificates and MMS need. Pure; what is not well-formed raises."""
+"""Tag, length, value: the little of BER (X.690) that certificates and MMS need. Pure; what is malformed raises."""
 
 from __future__ import annotations
 

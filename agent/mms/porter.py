@@ -43,6 +43,18 @@ class Limits(NamedTuple):
     """It ends after so long: a new one has new keys, and its certificate is looked at again."""
 
 
+class Doorway(NamedTuple):
+    """Where and how clients are let in."""
+
+    address: str
+    port: int
+    identity: Identity | None = None
+    """None: plain text, for a laboratory."""
+    limits: Limits = Limits()
+    area: str = ""
+    """Roles for other areas of responsibility do not count; empty: areas are not looked at."""
+
+
 STRANGER: Final = Caller("", False)
 
 
@@ -57,31 +69,24 @@ class _Arrival:
 
 
 class Porter:
-    """See the module. ``identity``: None for plain text."""
+    """See the module. ``inner``: the server's port on loopback."""
 
-    def __init__(
-        self,
-        where: tuple[str, int],
-        inner: tuple[str, int],
-        identity: Identity | None,
-        limits: Limits,
-        audit: Audit,
-        area: str = "",
-    ) -> None:
-        self._identity = identity
-        self._credentials: Credentials | None = None if identity is None else load(identity)
-        self._inner = inner
-        self._limits = limits
+    def __init__(self, doorway: Doorway, inner: int, audit: Audit) -> None:
+        """IdentityError if the certificate's files cannot be used, OSError if the address cannot."""
+        self._identity = doorway.identity
+        self._credentials: Credentials | None = None if doorway.identity is None else load(doorway.identity)
+        self._inner = (LOOPBACK, inner)
+        self._limits = doorway.limits
         self._audit = audit
-        self._area = area
+        self._area = doorway.area
         self._arrivals: dict[int, _Arrival] = {}
         self._inside: dict[str, Association] = {}
         self._by_fd: dict[int, Association] = {}
         self._look_at = 0.0
         self.problem = ""
         """Why changed files of the certificate are not used."""
-        family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
-        self._listener = socket.create_server(where, family=family, backlog=ARRIVALS_MAX)
+        family = socket.AF_INET6 if ":" in doorway.address else socket.AF_INET
+        self._listener = socket.create_server((doorway.address, doorway.port), family=family, backlog=ARRIVALS_MAX)
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._epoll = select.epoll()

@@ -278,7 +278,7 @@ def _text(name: Element) -> str:
 
 
 def _constraints(items: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple((item.partition("/")[2].split("$") + [""])[1] for item in items)
+    return tuple([*item.partition("/")[2].split("$"), ""][1] for item in items)
 
 
 def refusal(request: Request) -> bytes:
