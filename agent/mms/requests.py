@@ -94,7 +94,8 @@ class Request(NamedTuple):
     @property
     def controls(self) -> bool:
         """Selects, operates or cancels only: the server's own check tells the client why not (AddCause)."""
-        return bool(self.constraints) and set(self.constraints) == {"CO"}
+        selects = self.tag == WRITE or all(name.endswith("$SBO") for name in self.objects)
+        return bool(self.constraints) and set(self.constraints) == {"CO"} and selects
 
 
 class Answer(NamedTuple):
@@ -227,7 +228,8 @@ def request_of(message: bytes) -> Request | None:
         listed = ber.whole(access.content)
         count = len(listed.parts()) if listed.tag == 0xA0 else 0
         items = tuple(_named(access))
-        return Request(number, context, READ, service, right, items, _constraints(items) if count else (), count)
+        request = Request(number, context, READ, service, right, items, _constraints(items) if count else (), count)
+        return request._replace(service="select") if request.controls else request
     return Request(number, context, asked.tag, service, right, tuple(_named(asked)))
 
 

@@ -1,6 +1,6 @@
 """A client of others (iec61850, Rust, rustls) over mutual TLS: what it may do, and what it is told when it may not.
 
-python tests/mms/peer_secured.py PORT FOLDER NAME LOGICAL_DEVICE STEP...
+python tests/mms/peer_secured.py PORT FOLDER NAME IED:LOGICAL_DEVICE STEP...
 
 Steps: read, browse, open, close, automation-off, write, data-set, wait. Prints one JSON object.
 """
@@ -59,15 +59,16 @@ async def step(connection: IedConnection, device: str, name: str) -> Any:
 
 
 async def main(port: int, folder: Path, name: str, device: str, steps: list[str]) -> None:
+    ied, _, instance = device.partition(":")
     files = [(folder / file).read_bytes() for file in ("ca.pem", f"{name}.pem", f"{name}.key")]
     tls = TlsConfig(files[0], files[1], files[2], verify_hostname=False)
-    config = Iec61850ClientConfig(address="127.0.0.1", port=port, tls=tls, tls_server_name="F_AG")
+    config = Iec61850ClientConfig(address="127.0.0.1", port=port, tls=tls, tls_server_name=ied)
     told: dict[str, Any] = {}
     async with Iec61850Client(config) as client:
         print(json.dumps({"associated": True}), flush=True)
         for wanted in steps:
             try:
-                told[wanted] = await step(client.connection, device, wanted)
+                told[wanted] = await step(client.connection, ied + instance, wanted)
             except Exception as error:
                 told[wanted] = f"{type(error).__name__}: {error}"
     print(json.dumps(told), flush=True)

@@ -91,7 +91,7 @@ class SecuredLab:
         self.porter = Porter(where, self.inner, audit)
         callers.door = self.porter
         self.port = self.porter.address[1]
-        self.device = f"F_AG{tree.devices[0].inst}"
+        self.device = f"F_AG:{tree.devices[0].inst}"
         self.longest_s = 0.0
         """The longest turn: nothing may wait."""
 
