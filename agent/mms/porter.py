@@ -102,9 +102,13 @@ class Porter:
         return len(self._inside)
 
     @property
-    def until_s(self) -> float | None:
-        """End of the server's certificate (UTC); None in plain text."""
-        return None if self._credentials is None else self._credentials.until_s
+    def ends(self) -> dict[str, float]:
+        """What will be over, and when (UTC)."""
+        if self._credentials is None:
+            return {}
+        of_list = self._credentials.list_until_s
+        found = {"the server's certificate": self._credentials.until_s}
+        return found if of_list is None else found | {"the authority's list of revoked certificates": of_list}
 
     def caller(self, inner: str) -> Caller:
         """Who speaks on a connection, as the server sees its address."""

@@ -6,15 +6,20 @@ client that connects and says nothing would stop the process that writes the lat
 
 from __future__ import annotations
 
+import base64
+import calendar
+import contextlib
 import ssl
 import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from agent.keyserver.tls import Identity, IdentityError, cause, context, end_of, name_of, stamp_of
+from agent.keyserver.tls import CRL, Identity, IdentityError, cause, context, end_of, name_of, stamp_of
+from agent.mms import ber
 
 __all__ = ["Credentials", "Identity", "IdentityError", "Peer", "cause", "load", "peer_of", "same_authority", "stamp_of"]
 
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 CIPHERS: Final = "ECDHE+AESGCM"
 """For TLS 1.2: ephemeral keys and authenticated encryption only. Those of TLS 1.3 all are; OpenSSL chooses of them."""
 OPTIONS: Final = (
@@ -36,6 +41,8 @@ class Credentials(NamedTuple):
     name: str
     until_s: float
     """End of its own certificate (UTC)."""
+    list_until_s: float | None
+    """Until when the list of revoked certificates is in time (UTC); None: there is none."""
 
 
 class Peer(NamedTuple):
@@ -53,12 +60,13 @@ def load(identity: Identity) -> Credentials:
     try:
         made = context(identity, server=True)
         seen = _own(identity)
-    except (PermissionError, FileNotFoundError) as error:
+        list_end = _list_end(identity.authority.read_bytes())
+    except OSError as error:
         raise IdentityError(f"{error.filename or identity.authority}: {error.strerror}") from None
     made.set_ciphers(CIPHERS)
     made.options |= OPTIONS
     made.num_tickets = 0
-    return Credentials(made, stamp, name_of(seen), end_of(seen))
+    return Credentials(made, stamp, name_of(seen), end_of(seen), list_end)
 
 
 def _own(identity: Identity) -> dict[str, Any]:
@@ -79,7 +87,24 @@ def _own(identity: Identity) -> dict[str, Any]:
         raise IdentityError(
             f"{identity.certificate} is no certificate for a server of {identity.authority}: {cause(error)}"
         ) from None
-    return client.getpeercert() or {}
+    told = client.getpeercert()
+    if not told:
+        raise IdentityError(f"{identity.certificate}: no handshake with it")
+    return told
+
+
+def _list_end(authority: bytes) -> float | None:
+    """nextUpdate of the lists (CRL) in a PEM file; the first one that ends."""
+    ends = []
+    # OpenSSL has taken the lists: one that is odd in another way only goes without a warning.
+    with contextlib.suppress(ValueError, IndexError):
+        for block in authority.split(CRL)[1:]:
+            signed = ber.whole(base64.b64decode(block.partition(b"-----END")[0])).parts()[0]
+            times = [part for part in signed.parts() if part.tag in (UTC_TIME, GENERALIZED_TIME)]
+            for told in times[1:2]:
+                form = "%y%m%d%H%M%SZ" if told.tag == UTC_TIME else "%Y%m%d%H%M%SZ"
+                ends.append(calendar.timegm(time.strptime(told.content.decode(), form)))
+    return float(min(ends)) if ends else None
 
 
 def peer_of(connection: ssl.SSLSocket) -> Peer:

@@ -70,7 +70,7 @@ def check(file: Path, as_json: bool) -> None:
     "servers",
     multiple=True,
     metavar="NAME",
-    help="Common name of a key server's certificate: a device cannot pass for one. Repeatable.",
+    help="Common name of a server's certificate, of keys or of MMS: a device cannot pass for one. Repeatable.",
 )
 @click.option(
     "--role",

@@ -22,8 +22,8 @@ from agent.time.clock import now_us
 IDLE_S = 0.05
 BUSY_S = 0.01
 INNER_TRIES = 5
-ENDS_SOON_S = 30 * 86_400
-"""So long before its certificate is over a person is asked for."""
+ENDS_SOON_S = 7 * 86_400
+"""So long before its certificate or the authority's list is over a person is asked for."""
 
 
 class Face:
@@ -106,8 +106,9 @@ class Face:
 
     def _certificate(self, porter: Porter, alarms: Alarms) -> None:
         why = porter.problem
-        if not why and porter.until_s is not None and porter.until_s - time.time() < ENDS_SOON_S:
-            why = f"the server's certificate is over on {time.strftime('%Y-%m-%d', time.gmtime(porter.until_s))}"
+        for what, end in () if why else porter.ends.items():
+            if end - time.time() < ENDS_SOON_S:
+                why = f"{what} is over on {time.strftime('%Y-%m-%d', time.gmtime(end))}"
         if not why:
             alarms.end("mms_certificate")
         elif alarms.show().get("mms_certificate") != why:

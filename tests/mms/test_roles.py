@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -126,3 +128,10 @@ def test_a_damaged_certificate_never_raises(damage: list[tuple[int, int]], size:
     for place, octet in damage:
         whole[place] = octet
     assert grant(bytes(whole[:size])).rights >= VIEWER
+
+
+def test_the_rights_are_as_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs/reference/agent.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+)` \| ([a-z, ]+) \|$", text, flags=re.MULTILINE)
+    documented = {Role[name]: {Right(word) for word in words.split(", ")} for name, words in rows}
+    assert documented == {role: set(rights) for role, rights in RIGHTS.items()}

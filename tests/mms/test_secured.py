@@ -269,6 +269,7 @@ def test_a_client_that_is_revoked_is_shown_out_and_a_renewed_server_goes_on(tree
         lost.wait()
         assert lab.ask("operator", "read") == {}
         assert lab.events.of("mms_refused")[-1]["why"] == "certificate: certificate revoked"
+        assert 29 * 86_400 < lab.porter.ends["the authority's list of revoked certificates"] - time.time() < 31 * 86_400
         renew(folder, ["operator", SERVER])
         lab.until(lambda: lab.ask("operator", "open").get("open", {}).get("operated", {}).get("ok", False))
         (folder / "F_AG.key").write_text("nothing")
