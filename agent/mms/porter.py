@@ -121,6 +121,10 @@ class Porter:
         """Whether a connection to the server is one of this door."""
         return inner in self._inside
 
+    def shown_out(self, inner: str) -> None:
+        """Somebody of this machine came to the server's own port."""
+        self._audit.refused("", inner, "came to the server's own port")
+
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def turn(self) -> bool:

@@ -247,6 +247,12 @@ async def main():
         print(await client.connection.get_server_directory())
 asyncio.run(main())
 """
+
+    def knock() -> bytes:
+        with socket.create_connection(("127.0.0.1", lab.inner), timeout=10) as raw:
+            raw.sendall(bytes.fromhex("0300001611e00000000100c1020001c2020001c0010a"))
+            return raw.recv(10)
+
     with SecuredLab(tree, pki) as lab:
         client = subprocess.Popen(
             [sys.executable, "-c", program % lab.inner], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -254,6 +260,9 @@ asyncio.run(main())
         lab.until(lambda: client.poll() is not None)
         assert client.communicate()[0] == b""
         assert client.returncode != 0
+        for _ in range(50):
+            assert isinstance(lab.meanwhile(knock), ConnectionResetError)
+        assert {line["why"] for line in lab.events.of("mms_refused")} == {"came to the server's own port"}
         assert lab.ask("viewer", "read")["read"] == repr(b"\x80")
 
 
