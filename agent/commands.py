@@ -95,6 +95,45 @@ def _servers(
 @click.option("--udp-port", default=102, show_default=True, help="Their port; below 1024 needs the right to bind it.")
 @click.option("--udp-interface", default="127.0.0.1", show_default=True, metavar="IP", help="Address to use for them.")
 @click.option(
+    "--mms",
+    callback=_endpoint,
+    metavar="ADDR:PORT",
+    help="MMS over TLS; clients show a certificate, which says what they may do. Needs the three that follow.",
+)
+@click.option("--mms-certificate", type=FILE, help="Who we are, for MMS clients (PEM).")
+@click.option("--mms-private-key", type=FILE, help="That certificate's key (PEM, mode 0600).")
+@click.option(
+    "--mms-ca",
+    type=FILE,
+    help="The authority of the MMS clients' certificates (PEM), its list of revoked ones appended if there is one.",
+)
+@click.option(
+    "--mms-area",
+    default="",
+    metavar="TEXT",
+    help="Our area of responsibility: roles for other areas do not count. Without it areas are not looked at.",
+)
+@click.option("--mms-clients", type=click.IntRange(1, 64), default=16, show_default=True, help="At a time.")
+@click.option(
+    "--mms-clients-of-address", type=click.IntRange(1, 64), default=8, show_default=True, help="Of one IP address."
+)
+@click.option(
+    "--mms-idle",
+    type=click.FloatRange(1, 604_800),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="An association on which nothing goes either way for so long is ended.",
+)
+@click.option(
+    "--mms-session",
+    type=click.FloatRange(10, 604_800),
+    default=86_400.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A TLS association is ended after so long: the next one has new keys, and its certificate is looked at again.",
+)
+@click.option(
     "--mms-plain", callback=_endpoint, metavar="ADDR:PORT", help="MMS without authentication: laboratory only."
 )
 @click.option(
@@ -127,7 +166,7 @@ def _servers(
 def run(**options: Any) -> None:
     """Run the agent: a station process (this one) and a protection process.
 
-    Without --mms-plain nothing listens for MMS: authentication is on by default, and TLS is not there yet.
+    Nothing listens for MMS without --mms (TLS, roles) or --mms-plain (no authentication).
     SIGTERM ends both processes. If this one dies, protection runs on; start it again and it attaches.
     """
     from agent.station.launch import Options

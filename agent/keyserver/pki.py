@@ -1,9 +1,10 @@
-"""Certificates of the laboratory: one authority, and a certificate for each device and server (ECDSA, P-256)."""
+"""Certificates of the laboratory: one authority, and a certificate for each device, server and client with a role
+(ECDSA, P-256); renewed and revoked here as well."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY = "ca"
+LIST = b"-----BEGIN X509 CRL-----"
 YEARS = timedelta(days=3652)
 DAY = timedelta(days=1)
 DEVICE = (ExtendedKeyUsageOID.CLIENT_AUTH,)
@@ -24,12 +26,25 @@ class PkiError(ValueError):
     """It cannot be made; the text says why."""
 
 
-def enrol(folder: Path, devices: Iterable[str], servers: Iterable[str] = (), days: int = 825) -> list[Path]:
+ROLES = x509.ObjectIdentifier("1.2.840.10070.8.1")
+"""IECUserRoles of IEC 62351-8."""
+LIST_DAYS = 30
+"""A list of revoked certificates is in time for so long."""
+
+
+def enrol(
+    folder: Path,
+    devices: Iterable[str],
+    servers: Iterable[str] = (),
+    roles: Mapping[str, bytes] | None = None,
+    days: int = 825,
+) -> list[Path]:
     """Certificates for these common names, NAME.pem and NAME.key in the folder, and the authority ca.pem with ca.key,
-    which is made if it is not there. That of a device cannot pass for a server's. Nothing is overwritten: PkiError,
-    before anything is written."""
+    which is made if it is not there. That of a device cannot pass for a server's. ``roles``: clients, with the value of
+    their extension IECUserRoles. Nothing is overwritten: PkiError, before anything is written."""
     servers = frozenset(servers)
-    names = list(dict.fromkeys((*sorted(servers), *devices)))
+    roles = roles or {}
+    names = list(dict.fromkeys((*sorted(servers), *devices, *roles)))
     for name in names:
         if not name or len(name) > 64 or not name.isascii() or "/" in name or name.startswith(".") or name == AUTHORITY:
             raise PkiError(f"{name!r} is no name for a device")
@@ -41,17 +56,85 @@ def enrol(folder: Path, devices: Iterable[str], servers: Iterable[str] = (), day
     made = []
     for name in names:
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = (
+        builder = (
             _begun(name, key.public_key(), authority.subject, timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
             .add_extension(x509.ExtendedKeyUsage(SERVER if name in servers else DEVICE), critical=True)
             .add_extension(_usage(authority=False), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
-            .sign(signing, hashes.SHA256())
         )
-        made.append(_write(folder, name, certificate, key))
+        if name in roles:
+            builder = builder.add_extension(x509.UnrecognizedExtension(ROLES, roles[name]), critical=False)
+        made.append(_write(folder, name, builder.sign(signing, hashes.SHA256()), key))
     return made
+
+
+def renew(folder: Path, names: Iterable[str], days: int = 825) -> list[Path]:
+    """New keys and certificates in place of those of these names, which say the same otherwise. The former ones stay
+    good until they are over or revoked. PkiError, before anything is written, if one is not there."""
+    authority, signing = _authority_there(folder)
+    former = [(name, _certificate(folder, name)) for name in names]
+    made = []
+    for name, old in former:
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _begun(name, key.public_key(), authority.subject, timedelta(days=days))
+        for extension in old.extensions:
+            if extension.oid != x509.SubjectKeyIdentifier.oid:
+                builder = builder.add_extension(extension.value, extension.critical)
+        certificate = builder.sign(signing, hashes.SHA256())
+        public, private = _paths(folder, name)
+        _replace(private, _private(key), 0o600)
+        _replace(public, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        made.append(public)
+    return made
+
+
+def revoke(folder: Path, names: Iterable[str], days: int = LIST_DAYS) -> int:
+    """Put the certificates of these names on the authority's list, which stands behind its certificate in ca.pem, and
+    make the list good for so many days from now; without names that only. How many are on it."""
+    authority, signing = _authority_there(folder)
+    public, _ = _paths(folder, AUTHORITY)
+    now = datetime.now(UTC)
+    on_it = {entry.serial_number: entry for entry in _revoked(public)}
+    for certificate in [_certificate(folder, name) for name in names]:
+        if certificate.issuer != authority.subject:
+            raise PkiError(f"{certificate.subject.rfc4514_string()}: not of this authority")
+        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now)
+        on_it.setdefault(certificate.serial_number, entry.build())
+    builder = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
+    builder = builder.last_update(now - timedelta(minutes=5)).next_update(now + timedelta(days=days))
+    for revoked in on_it.values():
+        builder = builder.add_revoked_certificate(revoked)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key())
+    made = (
+        builder.add_extension(identifier, critical=False)
+        .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
+        .sign(signing, hashes.SHA256())
+    )
+    content = authority.public_bytes(serialization.Encoding.PEM) + made.public_bytes(serialization.Encoding.PEM)
+    _replace(public, content, 0o644)
+    return len(on_it)
+
+
+def _revoked(public: Path) -> list[x509.RevokedCertificate]:
+    content = public.read_bytes()
+    if LIST not in content:
+        return []
+    try:
+        return list(x509.load_pem_x509_crl(content[content.index(LIST) :]))
+    except ValueError:
+        raise PkiError(f"{public}: its list of revoked certificates cannot be read") from None
+
+
+def _certificate(folder: Path, name: str) -> x509.Certificate:
+    public, _ = _paths(folder, name)
+    if "/" in name or name == AUTHORITY:
+        raise PkiError(f"{name!r} is no name for a device")
+    try:
+        return x509.load_pem_x509_certificate(public.read_bytes())
+    except (OSError, ValueError) as error:
+        raise PkiError(f"{public}: cannot be read ({type(error).__name__})") from None
 
 
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
@@ -83,6 +166,13 @@ def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
     return certificate, key
 
 
+def _authority_there(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    for path in _paths(folder, AUTHORITY):
+        if not path.exists():
+            raise PkiError(f"{path}: no such file")
+    return _authority(folder)
+
+
 def _usage(authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True, key_cert_sign=authority, crl_sign=authority, content_commitment=False,
@@ -106,14 +196,29 @@ def _begun(name: str, key: ec.EllipticCurvePublicKey, issuer: x509.Name, life: t
 
 def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Path:
     public, private = _paths(folder, name)
-    octets = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     for path, content, mode in (
-        (private, octets, 0o600),
+        (private, _private(key), 0o600),
         (public, certificate.public_bytes(serialization.Encoding.PEM), 0o644),
     ):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
     return public
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _replace(path: Path, content: bytes, mode: int) -> None:
+    """In one step: who reads the file meanwhile reads the former or the new one."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -33,14 +33,14 @@ def guard(iec: Any, server: Any) -> Any:
         return acsi_class != goose or (access == READ and part not in UNTRUE)
 
     handler = _HANDLER(allowed)
-    install = _library().IedServer_setControlBlockAccessHandler
+    install = library().IedServer_setControlBlockAccessHandler
     install.argtypes = (ctypes.c_void_p, _HANDLER, ctypes.c_void_p)
     install.restype = None
     install(int(server), handler, None)
     return handler
 
 
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
     """The very library that the binding has loaded."""
     for line in Path("/proc/self/maps").read_text(encoding="ascii", errors="replace").splitlines():
         path = line.split()[-1]

@@ -10,7 +10,8 @@ Pitfalls of the binding, and what this file does about each:
 - ``MmsValue`` made here must be deleted: values are updated through the typed functions, which make none.
 - The binding prints a line on standard error at each callback: see :func:`quiet_library`.
 
-Plain TCP has no authentication: it is for laboratories, and only listens when an address was named.
+The library's own TLS waits in the handshake with the whole process: TLS, roles and audit are at the door before it
+(:mod:`agent.mms.porter`). ``callers`` tells who speaks on a connection; without it anybody may do anything.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 from agent.logic.messages import CommandKind, CommandResult, Refusal
 from agent.mms import goose_blocks
 from agent.mms.build import ModelError, build
+from agent.mms.callers import ANYBODY, Callers, show_out_strangers
 from agent.mms.episodes import Episodes
 from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
 from agent.mms.tree import Tree
@@ -45,7 +47,7 @@ Answer = Callable[[int], CommandResult | None]
 class MmsServer:
     """One IED's server. Not for threads: every method, and every callback, runs in the caller's thread."""
 
-    def __init__(self, tree: Tree, submit: Submit, answer: Answer) -> None:
+    def __init__(self, tree: Tree, submit: Submit, answer: Answer, callers: Callers = ANYBODY) -> None:
         """ModelError: the data model has what this server cannot serve."""
         # Imported here: the binding costs 10 MB and is of no use to an agent without an MMS listener.
         import pyiec61850.pyiec61850 as iec
@@ -53,6 +55,7 @@ class MmsServer:
         self._iec: Any = iec
         self._submit = submit
         self._answer = answer
+        self._callers = callers
         self._state: IedState | None = None
         self._episodes = Episodes()
         self._kept: list[Any] = []
@@ -64,6 +67,7 @@ class MmsServer:
         self._server = iec.IedServer_create(built.model)
         iec.IedServer_setServerIdentity(self._server, VENDOR, "flisr agent", "1")
         self._kept.append(goose_blocks.guard(iec, self._server))
+        self._kept.append(show_out_strangers(self._server, callers))
         for constraint in SETTINGS:
             # A setting that nobody follows would be a lie: they change with the SCL only.
             code = getattr(iec, f"IEC61850_FC_{constraint}")
@@ -76,7 +80,7 @@ class MmsServer:
     # --- life --------------------------------------------------------------------------------------------------------
 
     def listen(self, address: str, port: int) -> None:
-        """Listen on plain TCP; OSError if the address cannot be used."""
+        """Listen on plain TCP, in an agent on loopback behind its door; OSError if the address cannot be used."""
         self._iec.IedServer_setLocalIpAddress(self._server, address)
         self._iec.IedServer_startThreadless(self._server, port)
         if not self._iec.IedServer_isRunning(self._server):
@@ -162,7 +166,8 @@ class MmsServer:
             def trigger(self) -> None:
                 try:
                     value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
-                    refusal = check_of(value)
+                    caller = server._callers.of_action(iec, self._libiec61850_control_action)
+                    refusal = check_of(value) if caller.may_control else Refusal.NOT_AUTHORISED
                     if refusal is Refusal.NONE:
                         self._libiec61850_check_handler_result = iec.CONTROL_ACCEPTED
                     else:
@@ -180,7 +185,8 @@ class MmsServer:
             def trigger(self) -> None:
                 try:
                     value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
-                    result = execution.advance(kind_of(value), self._libiec61850_control_action)
+                    caller = server._callers.of_action(iec, self._libiec61850_control_action)
+                    result = execution.advance(kind_of(value), self._libiec61850_control_action, caller.name)
                     self._libiec61850_control_handler_result = result
                 except Exception as error:
                     server.failures.append(f"{reference} operate: {type(error).__name__}: {error}")
@@ -215,11 +221,11 @@ class _Execution:
         self.identifier: int | None = None
         self._since = 0.0
 
-    def advance(self, kind: CommandKind, action: Any) -> int:
-        """The control handler's result now."""
+    def advance(self, kind: CommandKind, action: Any, who: str = "") -> int:
+        """The control handler's result now. ``who``: whose order it is, by the client's certificate."""
         iec = self._iec
         if self.identifier is None:
-            origin = f"MMS orCat {int(iec.ControlAction_getOrCat(action))}"
+            origin = f"MMS {who} orCat {int(iec.ControlAction_getOrCat(action))}".replace("  ", " ")
             self.identifier = self._submit(kind, origin)
             self._since = time.monotonic()
             if self.identifier == 0:

@@ -70,20 +70,39 @@ def check(file: Path, as_json: bool) -> None:
     "servers",
     multiple=True,
     metavar="NAME",
-    help="Common name of a key server's certificate: a device cannot pass for one. Repeatable.",
+    help="Common name of a server's certificate, of keys or of MMS: a device cannot pass for one. Repeatable.",
+)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    metavar="NAME=ROLE[,ROLE]",
+    help="Common name of an MMS client's certificate, and its roles (IEC 62351-8), as OPERATOR. Repeatable.",
+)
+@click.option("--area", default="laboratory", show_default=True, help="Area of responsibility of these roles.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=825, show_default=True, help="So long the certificates are good."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def pki(folder: Path, devices: tuple[str, ...], servers: tuple[str, ...], as_json: bool) -> None:
+def pki(
+    folder: Path,
+    devices: tuple[str, ...],
+    servers: tuple[str, ...],
+    roles: tuple[str, ...],
+    area: str,
+    days: int,
+    as_json: bool,
+) -> None:
     """Make certificates for the laboratory in FOLDER: NAME.pem and NAME.key for each name, ca.pem if it is not there.
 
     Nothing is overwritten. The authority's key lies beside them: not for a real feeder.
     """
     from agent.keyserver.pki import PkiError, enrol
 
-    if not devices and not servers:
-        raise click.UsageError("name a --device or a --server")
+    if not devices and not servers and not roles:
+        raise click.UsageError("name a --device, a --server or a --role")
     try:
-        made = enrol(folder, devices, servers)
+        made = enrol(folder, devices, servers, _extensions(roles, area), days)
     except PkiError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -92,6 +111,78 @@ def pki(folder: Path, devices: tuple[str, ...], servers: tuple[str, ...], as_jso
         click.echo(json.dumps({"folder": str(folder), "certificates": [path.name for path in made]}))
     else:
         click.echo(f"{folder}: {', '.join(path.name for path in made)}, authority ca.pem")
+
+
+def _extensions(roles: tuple[str, ...], area: str) -> dict[str, bytes]:
+    """``NAME=ROLE,ROLE`` as what the certificates carry."""
+    from agent.mms.roles import DEFINITION, Role, Token, encode
+
+    if not 1 <= len(area) <= 64:
+        raise click.UsageError("--area: 1 to 64 characters")
+    made = {}
+    for text in roles:
+        name, _, listed = text.partition("=")
+        words = [word.strip().upper() for word in listed.split(",") if word.strip()]
+        unknown = [word for word in words if word not in Role.__members__]
+        if not name or not words or unknown:
+            raise click.UsageError(f"--role {text}: NAME=ROLE is needed, roles are {', '.join(Role.__members__)}")
+        made[name] = encode([Token(tuple(int(Role[word]) for word in words), area, 0, DEFINITION)])
+    return made
+
+
+@keys.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="So long the list is in time."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def revoke(folder: Path, names: tuple[str, ...], days: int, as_json: bool) -> None:
+    """Revoke certificates of the laboratory in FOLDER: they go on the authority's list, in ca.pem.
+
+    Without a NAME the list is only made good for longer: where there is one it must be in time, or nobody is let in.
+    Whoever trusts the authority needs the new ca.pem; agents and key servers notice that it has changed.
+    """
+    from agent.keyserver.pki import PkiError
+    from agent.keyserver.pki import revoke as put_on_list
+
+    try:
+        listed = put_on_list(folder, names, days)
+    except PkiError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot write {folder}: {error.strerror}") from error
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "revoked": list(names), "listed": listed}))
+    else:
+        click.echo(f"{folder}/ca.pem: {listed} certificates on its list, in time for {days} days")
+
+
+@keys.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=825, show_default=True, help="So long the certificates are good."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def renew(folder: Path, names: tuple[str, ...], days: int, as_json: bool) -> None:
+    """Make new keys and certificates in FOLDER in place of those of NAME, with the same roles and uses.
+
+    The former certificate stays good until it is over: revoke it first if its key was lost.
+    """
+    from agent.keyserver.pki import PkiError
+    from agent.keyserver.pki import renew as make_anew
+
+    try:
+        made = make_anew(folder, names, days)
+    except PkiError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot write {folder}: {error.strerror}") from error
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "certificates": [path.name for path in made]}))
+    else:
+        click.echo(f"{folder}: {', '.join(path.name for path in made)} made anew")
 
 
 @keys.command()

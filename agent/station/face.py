@@ -1,11 +1,17 @@
-"""The agent's MMS server as the station process runs it: it listens only where an address was named."""
+"""The agent's MMS server and its door as the station process runs them: they listen only where an address was named."""
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable
 
+from agent.mms.audit import Audit
+from agent.mms.callers import Callers
 from agent.mms.model import IedState
+from agent.mms.porter import LOOPBACK, Doorway, Porter
 from agent.mms.server import MmsServer, quiet_library
+from agent.mms.tls import IdentityError
 from agent.mms.tree import Tree
 from agent.mms.wiring import unfilled
 from agent.station.alarms import Alarms
@@ -15,6 +21,9 @@ from agent.time.clock import now_us
 
 IDLE_S = 0.05
 BUSY_S = 0.01
+INNER_TRIES = 5
+ENDS_SOON_S = 7 * 86_400
+"""So long before its certificate or the authority's list is over a person is asked for."""
 
 
 class Face:
@@ -27,27 +36,62 @@ class Face:
         self.due = 0.0
         """When to call :meth:`serve`, s monotonic."""
         quiet_library()
-        self._server = MmsServer(tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take)
+        self._callers = Callers()
+        self._server = MmsServer(
+            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers
+        )
+        self._porter: Porter | None = None
+        self._alarms: Alarms | None = None
         for reference in unfilled(node for device in tree.devices for node in device.nodes):
             self._log.append("mms_unfilled", now_us(), {"reference": reference})
 
-    def listen(self, where: tuple[str, int], alarms: Alarms) -> bool:
+    def listen(self, doorway: Doorway, alarms: Alarms) -> bool:
         """False, with an alarm, if the address is not to be had: the server is closed then."""
-        address, port = where
+        self._alarms = alarms
         try:
-            self._server.listen(address, port)
-        except OSError as error:
-            alarms.event("mms_failed", "mms", str(error))
+            self._porter = Porter(doorway, self._listen_inside(), Audit(self._log, now_us))
+        except (OSError, IdentityError) as error:
+            why = str(error) if isinstance(error, IdentityError) else f"{error.strerror or error}"
+            alarms.event("mms_failed", "mms", f"{doorway.address}:{doorway.port}: {why}", "MMS")
             self.close()
             return False
-        self._log.append("mms_listening", now_us(), {"address": address, "port": port, "secured": False})
-        self._say(f"MMS on {address}:{port} without authentication: for laboratories only")
+        self._callers.door = self._porter
+        address, port = self._porter.address
+        secured = doorway.identity is not None
+        self._log.append("mms_listening", now_us(), {"address": address, "port": port, "secured": secured})
+        how = "over TLS" if secured else "without authentication: for laboratories only"
+        self._say(f"MMS on {address}:{port} {how}")
         return True
+
+    def _listen_inside(self) -> int:
+        """The server's port on loopback, where only the door is let in. The library does not choose one itself."""
+        for left in reversed(range(INNER_TRIES)):
+            with socket.socket() as probe:
+                probe.bind((LOOPBACK, 0))
+                port = int(probe.getsockname()[1])
+            try:
+                self._server.listen(LOOPBACK, port)
+            except OSError:
+                if not left:
+                    raise
+            else:
+                break
+        return port
+
+    def fileno(self) -> int:
+        """Readable when a client has something for :meth:`hear`."""
+        assert self._porter is not None
+        return self._porter.fileno()
 
     @property
     def connections(self) -> int:
         """Clients now."""
-        return self._server.connections
+        return 0 if self._porter is None else self._porter.connections
+
+    def hear(self) -> None:
+        """Clients have come, gone or said something."""
+        if self._porter is not None and self._porter.turn():
+            self._server.poll()
 
     def serve(self, state: IedState, now: float) -> None:
         """Show this, and answer who asks."""
@@ -55,8 +99,23 @@ class Face:
         self._server.poll()
         while self._server.failures:
             self._log.append("mms_error", now_us(), {"error": self._server.failures.pop()})
-        self.due = now + (BUSY_S if self._server.connections else IDLE_S)
+        if self._porter is not None and self._alarms is not None:
+            self._porter.tick()
+            self._certificate(self._porter, self._alarms)
+        self.due = now + (BUSY_S if self.connections else IDLE_S)
+
+    def _certificate(self, porter: Porter, alarms: Alarms) -> None:
+        why = porter.problem
+        for what, end in () if why else porter.ends.items():
+            if end - time.time() < ENDS_SOON_S:
+                why = f"{what} is over on {time.strftime('%Y-%m-%d', time.gmtime(end))}"
+        if not why:
+            alarms.end("mms_certificate")
+        elif alarms.show().get("mms_certificate") != why:
+            alarms.event("mms_certificate", "mms_certificate", why, "MMS")
 
     def close(self) -> None:
         """End all connections."""
+        if self._porter is not None:
+            self._porter.close()
         self._server.close()

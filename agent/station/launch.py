@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.logic.messages import LockRecord
 from agent.station import keyset, plain
@@ -20,6 +20,9 @@ from agent.station.served import HOLD_S, Served, ServerOptions
 from agent.station.station import Station, StationSettings
 from agent.time.clock import PtpSettings, SourceKind, TimeSource
 from agent.time.profile import Profile
+
+if TYPE_CHECKING:
+    from agent.mms.porter import Doorway
 
 USAGE = 64
 DATA_ERROR = 65
@@ -53,6 +56,15 @@ class Options:
     private_key: Path | None = None
     ca: Path | None = None
     key_hold: int = HOLD_S
+    mms: tuple[str, int] | None = None
+    mms_certificate: Path | None = None
+    mms_private_key: Path | None = None
+    mms_ca: Path | None = None
+    mms_area: str = ""
+    mms_clients: int = 16
+    mms_clients_of_address: int = 8
+    mms_idle: float = 3600.0
+    mms_session: float = 86_400.0
 
 
 def time_source(options: Options) -> TimeSource:
@@ -100,7 +112,8 @@ def _child(options: Options, read: int, write: int) -> None:
         try:
             agent = agent_config(options)
             # Text, and for the station process alone: the other one has no use for it, this one none after the start.
-            model = "" if options.mms_plain is None else json.dumps(served_model(options, agent), separators=(",", ":"))
+            wanted = options.mms or options.mms_plain
+            model = json.dumps(served_model(options, agent), separators=(",", ":")) if wanted else ""
             answer: dict[str, Any] = {"agent": plain.dump(agent), "model": model}
         except Exception as error:
             answer = {"refused": problems(error)}
@@ -135,6 +148,36 @@ def key_source(options: Options) -> Path | Served:
     return served
 
 
+def doorway(options: Options) -> Doorway | None:
+    """Where MMS clients are let in, with the files of the certificate tried; RefusedError says what is wrong."""
+    files = (options.mms_certificate, options.mms_private_key, options.mms_ca)
+    if options.mms and options.mms_plain:
+        raise RefusedError(["give --mms or --mms-plain, not both"])
+    if any(files) and not options.mms:
+        raise RefusedError(["--mms-certificate, --mms-private-key and --mms-ca need --mms"])
+    if not options.mms and not options.mms_plain:
+        return None
+    from agent.mms.porter import Doorway, Limits
+    from agent.mms.tls import Identity, IdentityError, load, same_authority
+
+    limits = Limits(options.mms_clients, options.mms_clients_of_address, options.mms_idle, options.mms_session)
+    if options.mms_plain:
+        return Doorway(*options.mms_plain, limits=limits)
+    assert options.mms is not None
+    certificate, private_key, ca = files
+    if certificate is None or private_key is None or ca is None:
+        raise RefusedError(["--mms needs --mms-certificate, --mms-private-key and --mms-ca; without TLS: --mms-plain"])
+    try:
+        identity = Identity(certificate, private_key, ca)
+        load(identity)
+        if options.ca is not None and same_authority(ca, options.ca):
+            # Its certificate is a server's: the members of the group would take it for a key server.
+            raise RefusedError([f"{ca}: the key servers' authority too; MMS needs one of its own"])
+    except IdentityError as error:
+        raise RefusedError([str(error)]) from error
+    return Doorway(*options.mms, identity, limits, options.mms_area)
+
+
 def keys_end(agent: dict[str, Any]) -> int | None:
     """When the keys of a compiled configuration are over; None: never."""
     groups = [agent["keys"], *([] if agent["sv"] is None else [agent["sv"]["keys"]])]
@@ -156,6 +199,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
     try:
         if options.udp == bool(options.station_bus or options.process_bus):
             raise RefusedError(["name --station-bus and --process-bus, or --udp"])
+        mms = doorway(options)
         prepare_directory(options.state_dir)
         source = key_source(options)
     except RefusedError as error:
@@ -192,7 +236,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         frequency_hz=agent["feeder"]["frequency_hz"],
         peer_names={int(peer["device"]): str(peer["name"]) for peer in agent["peers"]},
         time_source=time_source(options),
-        mms_plain=options.mms_plain,
+        mms=mms,
         model=model,
         document=document,
         keys=KeySource(source, options.udp, agent["sv"] is not None, keys_end(agent)),

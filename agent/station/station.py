@@ -33,6 +33,7 @@ from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor
 from agent.time.clock import TimeSource, TimeState, TimeWatch, both_clocks_us, now_us
 
 if TYPE_CHECKING:
+    from agent.mms.porter import Doorway
     from agent.station.face import Face
 
 TICK_S = 0.25
@@ -56,7 +57,7 @@ class StationSettings:
     frequency_hz: float
     peer_names: dict[int, str]
     time_source: TimeSource
-    mms_plain: tuple[str, int] | None = None
+    mms: Doorway | None = None
     model: str = ""
     """:class:`agent.station.shown.ServedModel` as JSON, where MMS is wanted; not kept."""
     module: str = MODULE
@@ -414,7 +415,7 @@ class Station:
 
     def _open_mms(self) -> None:
         settings = self._settings
-        if settings.mms_plain is None:
+        if settings.mms is None:
             return
         from agent.station.face import Face
 
@@ -427,8 +428,9 @@ class Station:
         settings.model = ""
         self._shown = Shown(served)
         self._shown.records = sum(1 for _ in (settings.directory / "records").glob("*.cfg"))
-        if face.listen(settings.mms_plain, self._alarms):
+        if face.listen(settings.mms, self._alarms):
             self._mms = face
+            self._selector.register(face, selectors.EVENT_READ, face.hear)
 
     def _state(self, shown: Shown) -> IedState:
         """What a client sees; the last known while the protection process is away."""

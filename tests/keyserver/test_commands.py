@@ -14,9 +14,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.commands import _servers
 from agent.keyserver import policy
+from agent.mms.roles import DEFINITION, Token, tokens_of
 from agent.security.commands import keys
 from tests.keyserver.test_server import free_port, identity, keys_in, member, until
 
@@ -111,3 +114,49 @@ def test_servers_are_given_one_by_one_or_together() -> None:
         assert _servers(context, option, ("10.0.0.5:8852, [fd00::6]:8853",)) == both
         with pytest.raises(click.BadParameter):
             _servers(context, option, ("10.0.0.5:8852,",))
+
+
+def test_a_client_with_a_role_is_enrolled_renewed_and_revoked(tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(keys, [*arguments[:1], str(folder), *arguments[1:]])
+        return result.exit_code, result.output
+
+    status, output = run("pki", "--role", "centre=OPERATOR,VIEWER", "--server", "F1_AG", "--area", "north", "--json")
+    assert status == 0, output
+    assert sorted(json.loads(output)["certificates"]) == ["F1_AG.pem", "centre.pem"]
+    first = certificate_of(folder, "centre")
+    assert tokens_of(first.public_bytes(Encoding.DER)) == [Token((1, 0), "north", 0, DEFINITION)]
+    assert (folder / "centre.key").stat().st_mode & 0o777 == 0o600
+    for wrong in ("centre", "=OPERATOR", "x=", "x=BOSS", "x=7"):
+        status, output = run("pki", "--role", wrong)
+        assert status == 2
+        assert "NAME=ROLE is needed, roles are VIEWER, OPERATOR" in output
+
+    status, output = run("revoke", "centre", "--json")
+    assert json.loads(output) == {"folder": str(folder), "revoked": ["centre"], "listed": 1}
+    assert json.loads(run("revoke", "centre", "--json")[1])["listed"] == 1
+    status, output = run("renew", "centre")
+    assert status == 0, output
+    second = certificate_of(folder, "centre")
+    assert second.serial_number != first.serial_number
+    assert tokens_of(second.public_bytes(Encoding.DER)) == tokens_of(first.public_bytes(Encoding.DER))
+    content = (folder / "ca.pem").read_bytes()
+    listed = x509.load_pem_x509_crl(content[content.index(b"-----BEGIN X509 CRL") :])
+    assert listed.is_signature_valid(x509.load_pem_x509_certificate(content).public_key())  # type: ignore[arg-type]
+    assert [entry.serial_number for entry in listed] == [first.serial_number]
+    assert (folder / "centre.key").stat().st_mode & 0o777 == 0o600
+
+    for command in ("revoke", "renew"):
+        status, output = run(command, "nobody")
+        assert status == 1
+        assert "nobody.pem: cannot be read" in output
+    # An authority with a list goes on to enrol.
+    assert run("pki", "--device", "late")[0] == 0
+    (folder / "ca.key").unlink()
+    assert "ca.key: no such file" in run("revoke")[1]
+
+
+def certificate_of(folder: Path, name: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes())

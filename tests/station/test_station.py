@@ -29,6 +29,7 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from agent.station.station import Station, StationSettings
+from agent.mms.porter import Doorway
 from agent.station import plain
 from agent.time.clock import TimeSource
 options = json.loads(sys.argv[1])
@@ -38,7 +39,7 @@ def document(record, unreadable, numbers, good):
             "directory": str(directory), "time_good": good, **options.get("document", {})}
 mms = options.get("mms")
 settings = StationSettings(directory, "R1_AG", "R1", "S1", "digest", 50.0, {0: "F1"},
-    TimeSource.TRUSTED, tuple(mms) if mms else None, options.get("model", ""), "tests.station.stand_in", document)
+    TimeSource.TRUSTED, Doorway(*mms) if mms else None, options.get("model", ""), "tests.station.stand_in", document)
 sys.exit(Station(settings, lambda text: print(text, file=sys.stderr, flush=True)).run())
 """
 
