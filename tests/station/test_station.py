@@ -299,7 +299,7 @@ os._exit(0)
 """
     time.sleep(0.2)
     done = subprocess.run([sys.executable, "-c", client, str(port)], capture_output=True, timeout=30, check=False)
-    assert done.stdout.split() == [b"0", b"False", b"10"]
+    assert done.stdout.split() == [b"0", b"False", b"10"], (done.stderr.decode()[-800:], agent.events())
     agent.process.terminate()
     _, errors = agent.process.communicate(timeout=10)
     assert b"without authentication" in errors
