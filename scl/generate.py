@@ -23,10 +23,10 @@ from scl.agent_ied import (
     Node,
     agent_nodes,
     switch_class,
+    write_configured,
     write_nodes,
     write_report_sets,
     write_reports,
-    write_setting,
 )
 from scl.describe import Drawing
 from scl.elements import element, sub
@@ -189,7 +189,7 @@ class _Writer:
                 _ext_ref(inputs, device.merging_unit, ds.UNIT_LD, ds.SV_CONTROL, "SMV", member)
         self._gse_control(ln0, device.agent, ds.FLISR_CONTROL, ds.FLISR_DATA_SET, [peer.agent for peer in peers])
         self._gse_control(ln0, device.agent, ds.OPER_CONTROL, ds.OPER_DATA_SET, [device.breaker_ied])
-        sub(ln0, "SettingControl", numOfSGs=1, actSG=1)
+        sub(ln0, "SettingControl", numOfSGs=len(device.groups), actSG=device.active_group)
         write_nodes(ldevice, nodes[:1])
         self._switch(ldevice, device)
         write_nodes(ldevice, nodes[1:])
@@ -235,10 +235,10 @@ class _Writer:
         sub(ldevice, "LN", lnClass="LPHD", inst="1", lnType="LPHD")
         for number, phase in enumerate(PHASES, 1):
             node = sub(ldevice, "LN", prefix=f"Inn{phase}", lnClass="TCTR", inst=number, lnType="TCTR")
-            write_setting(node, "ARtg", device.rated_current_a)
+            write_configured(node, "ARtg", device.rated_current_a)
         for number, phase in enumerate(PHASES, 1):
             node = sub(ldevice, "LN", prefix=f"Unn{phase}", lnClass="TVTR", inst=number, lnType="TVTR")
-            write_setting(node, "VRtg", self.feeder.nominal_kv * 1000.0)
+            write_configured(node, "VRtg", self.feeder.nominal_kv * 1000.0)
 
     def _gse_control(self, ln0: etree._Element, ied: str, name: str, data_set: str, receivers: list[str]) -> None:
         control = sub(
@@ -354,7 +354,9 @@ def _text(node: etree._Element, object_name: str, attribute: str, text: str) -> 
 def _served(services: etree._Element) -> None:
     """What the agent's MMS server answers (``agent.mms.server``)."""
     sub(services, "DynAssociation")
-    sub(services, "SettingGroups")
+    groups = sub(services, "SettingGroups")
+    sub(groups, "SGEdit", resvTms="true")
+    sub(groups, "ConfSG")
     for name in ("GetDirectory", "GetDataObjectDefinition", "DataObjectDirectory", "GetDataSetValue"):
         sub(services, name)
     sub(services, "DataSetDirectory")

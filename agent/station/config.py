@@ -14,7 +14,7 @@ from agent.goose.subscriber import Mark
 from agent.logic.messages import LockRecord
 from agent.security.ring import GRACE_S
 from agent.station import plain
-from scl.topology import Feeder
+from scl.topology import Feeder, Pickups
 
 if TYPE_CHECKING:
     from agent.station.engine import BrainFace
@@ -63,6 +63,14 @@ class LinkConfig(NamedTuple):
     udp_interface: str = "127.0.0.1"
 
 
+class Setting(NamedTuple):
+    """What the overcurrent elements are set to."""
+
+    group: int
+    """The active setting group."""
+    pickups: Pickups
+
+
 class PeerName(NamedTuple):
     """For people."""
 
@@ -105,11 +113,18 @@ class Start:
     marks: dict[str, Mark]
     """How far each stream had come, by control block reference."""
     time_good: bool
+    setting: Setting | None = None
+    """None: as the SCD says."""
 
     @classmethod
     def load(cls, document: dict[str, Any]) -> Start:
         """From JSON; ValueError if it does not fit."""
         return plain.load(cls, document)
+
+    def pickups(self) -> Setting:
+        """What the elements start with."""
+        device = self.agent.feeder.devices[self.agent.device]
+        return self.setting or Setting(device.active_group, device.groups[device.active_group - 1])
 
     def restored(self) -> LockRecord | None:
         """The brain's start: an unreadable latch starts locked."""

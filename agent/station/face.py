@@ -11,6 +11,7 @@ from agent.mms.callers import Callers
 from agent.mms.model import IedState
 from agent.mms.porter import LOOPBACK, Doorway, Porter
 from agent.mms.server import MmsServer, quiet_library
+from agent.mms.settings import Store
 from agent.mms.tls import IdentityError
 from agent.mms.tree import Tree
 from agent.mms.wiring import unfilled
@@ -29,7 +30,9 @@ ENDS_SOON_S = 7 * 86_400
 class Face:
     """One server. Without a client it is served less often."""
 
-    def __init__(self, tree: Tree, orders: Orders, log: EventLog, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, tree: Tree, orders: Orders, log: EventLog, say: Callable[[str], None], store: Store | None = None
+    ) -> None:
         """ModelError if no server can be made of the model; what it cannot fill is told to the log."""
         self._log = log
         self._say = say
@@ -38,7 +41,7 @@ class Face:
         quiet_library()
         self._callers = Callers()
         self._server = MmsServer(
-            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers
+            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers, store
         )
         self._porter: Porter | None = None
         self._alarms: Alarms | None = None

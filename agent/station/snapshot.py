@@ -44,6 +44,12 @@ class Snapshot(NamedTuple):
     """Each subscription, in the order of the configuration, the breaker's last."""
     meters: Meters | None = None
     """None: no samples."""
+    group: int = 0
+    """The setting group that the elements were given last; 0: there are none."""
+    fed_from: int = 0
+    """1: from side A, 2: from side B, 0: not known."""
+    idle: bool = False
+    """The brain has nothing to decide."""
 
     def encode(self) -> bytes:
         """For the shared memory."""

@@ -15,6 +15,7 @@ from typing import Any
 from agent.logic.messages import BreakerStatus, Level, Measurement, Position, Report
 from agent.mms.model import IedState
 from agent.mms.server import MmsServer
+from agent.mms.settings import Store
 from agent.mms.tree import Tree
 
 START_US = 1_700_000_000_000_000
@@ -37,10 +38,10 @@ def free_port() -> int:
 class Lab:
     """Serves ``state`` while a client talks."""
 
-    def __init__(self, tree: Tree, state: IedState = STATE) -> None:
+    def __init__(self, tree: Tree, state: IedState = STATE, store: Store | None = None) -> None:
         self.state = state
         self.now_us = START_US
-        self.server = MmsServer(tree, lambda _kind, _origin: 1, lambda _identifier: None)
+        self.server = MmsServer(tree, lambda _kind, _origin: 1, lambda _identifier: None, store=store)
         self.port = free_port()
         self.server.listen("127.0.0.1", self.port)
         self.server.update(state, self.now_us)

@@ -21,6 +21,7 @@ from agent.mms.model import IedState
 from agent.mms.porter import Doorway, Limits, Porter
 from agent.mms.roles import DEFINITION, Role, Token, encode
 from agent.mms.server import MmsServer
+from agent.mms.settings import Store
 from agent.mms.tls import Identity
 from agent.mms.tree import Tree
 from tests.mms.lab import PATIENCE_S, START_US, STATE, free_port
@@ -77,12 +78,13 @@ class SecuredLab:
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         state: IedState = STATE,
         area: str = "",
+        store: Store | None = None,
     ) -> None:
         self.folder = folder
         self.events = Events()
         self.orders: list[tuple[CommandKind, str]] = []
         callers = Callers()
-        self.server = MmsServer(tree, self._submit, self._answer, callers)
+        self.server = MmsServer(tree, self._submit, self._answer, callers, store)
         self.inner = free_port()
         self.server.listen("127.0.0.1", self.inner)
         self.server.update(state, START_US)

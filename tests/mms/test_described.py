@@ -60,7 +60,7 @@ def test_report_control_blocks_carry_what_the_scl_says(tree: Tree) -> None:
     assert (status.buffered, status.triggers, status.buffer_ms) == (True, 1 | 2 | 16, 50)
     assert status.fields == 1 | 2 | 4 | 8 | 32 | 64 | 128
     assert (blocks["urcbMeas"].integrity_ms, blocks["urcbMeas"].triggers) == (10_000, 1 | 2 | 8 | 16)
-    assert node_of(tree, "LLN0").groups == (1, 1)
+    assert node_of(tree, "LLN0").groups == (2, 1)
     (flisr, oper) = node_of(tree, "LLN0").goose
     assert (flisr.name, flisr.mac, flisr.conf_rev) == ("gcbFlisr", "01-0C-CD-01-00-01", 1)
     assert oper.appid >= 0x8000
