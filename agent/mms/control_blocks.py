@@ -3,7 +3,7 @@
 GOOSE control blocks are shown, not served: frames leave the protection process, never this library. Its own publisher
 is given an interface that no system can have, so that a block that is enabled here sends nothing; GoEna is shown as it
 truly is by :class:`GooseBlocks`, true while the protection process is there, which publishes from its start to its end.
-Nobody writes it: neighbours that do not hear an agent widen what they isolate and restore nothing, and its breaker's IED
+Nobody writes it: neighbours that do not hear an agent widen what they isolate and restore nothing, and its breaker
 hears no order to open. An agent is taken out of the scheme by its automation switch.
 
 The binding has no face for the handler; it is installed through ctypes.

@@ -28,6 +28,7 @@ from agent.mms import control_blocks
 from agent.mms.build import ModelError, build
 from agent.mms.callers import ANYBODY, Callers, show_out_strangers
 from agent.mms.episodes import Episodes
+from agent.mms.files import Files, serve
 from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
 from agent.mms.settings import SettingGroups, Store
 from agent.mms.tree import Tree
@@ -49,9 +50,16 @@ class MmsServer:
     """One IED's server. Not for threads: every method, and every callback, runs in the caller's thread."""
 
     def __init__(
-        self, tree: Tree, submit: Submit, answer: Answer, callers: Callers = ANYBODY, store: Store | None = None
+        self,
+        tree: Tree,
+        submit: Submit,
+        answer: Answer,
+        callers: Callers = ANYBODY,
+        store: Store | None = None,
+        files: Files | None = None,
     ) -> None:
-        """ModelError: the data model has what this server cannot serve. ``store`` None: nothing can be set."""
+        """ModelError: the data model has what this server cannot serve. ``store`` None: nothing can be set; ``files``
+        None: none is served."""
         # Imported here: the binding costs 10 MB and is of no use to an agent without an MMS listener.
         import pyiec61850.pyiec61850 as iec
 
@@ -69,9 +77,13 @@ class MmsServer:
         self._kept.append(built)
         self._server = iec.IedServer_create(built.model)
         iec.IedServer_setServerIdentity(self._server, VENDOR, "flisr agent", "1")
+        self._kept.append(serve(iec, self._server, files, self.failures.append))
         self._goose = control_blocks.GooseBlocks(iec, self._server)
         self._settings: SettingGroups | None = None
-        rules = {int(iec.ACSI_CLASS_GoCB): control_blocks.read_only, int(iec.ACSI_CLASS_SGCB): control_blocks.read_only}
+        rules: dict[int, control_blocks.Allowed] = {
+            int(iec.ACSI_CLASS_GoCB): control_blocks.read_only,
+            int(iec.ACSI_CLASS_SGCB): control_blocks.read_only,
+        }
         if store is not None and built.group_blocks:
             self._settings = SettingGroups(iec, self._server, tree, built, callers, store, self.failures.append)
             rules[int(iec.ACSI_CLASS_SGCB)] = self._settings.allowed

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from agent.mms.audit import Audit
 from agent.mms.callers import Callers
+from agent.mms.files import Files
 from agent.mms.model import IedState
 from agent.mms.porter import LOOPBACK, Doorway, Porter
 from agent.mms.server import MmsServer, quiet_library
@@ -31,7 +32,13 @@ class Face:
     """One server. Without a client it is served less often."""
 
     def __init__(
-        self, tree: Tree, orders: Orders, log: EventLog, say: Callable[[str], None], store: Store | None = None
+        self,
+        tree: Tree,
+        orders: Orders,
+        log: EventLog,
+        say: Callable[[str], None],
+        store: Store | None = None,
+        files: Files | None = None,
     ) -> None:
         """ModelError if no server can be made of the model; what it cannot fill is told to the log."""
         self._log = log
@@ -41,7 +48,7 @@ class Face:
         quiet_library()
         self._callers = Callers()
         self._server = MmsServer(
-            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers, store
+            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers, store, files
         )
         self._porter: Porter | None = None
         self._alarms: Alarms | None = None

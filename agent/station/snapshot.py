@@ -85,4 +85,8 @@ def describe(snap: Snapshot, names: dict[int, str]) -> dict[str, Any]:
         "numbers": snap.numbers,
         "counters": snap.counters,
         "limits": list(snap.limits),
+        "setting_group": snap.group,
+        "phase_pickup_a": None if snap.meters is None else snap.meters.phase_pickup_a,
+        "earth_pickup_a": None if snap.meters is None else snap.meters.earth_pickup_a,
+        "fed_from": ("", "a", "b")[snap.fed_from],
     }

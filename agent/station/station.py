@@ -34,6 +34,7 @@ from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor
 from agent.time.clock import TimeSource, TimeState, TimeWatch, both_clocks_us, now_us
 
 if TYPE_CHECKING:
+    from agent.mms.files import Files
     from agent.mms.porter import Doorway
     from agent.station.face import Face
 
@@ -433,8 +434,8 @@ class Station:
 
         try:
             served = plain.load(ServedModel, json.loads(settings.model))
-            face = Face(served.tree, self._orders, self._log, self._say, self._settable)
-        except ValueError as error:
+            face = Face(served.tree, self._orders, self._log, self._say, self._settable, self._files())
+        except (ValueError, OSError) as error:
             self._alarms.event("mms_failed", "mms", str(error))
             return
         settings.model = ""
@@ -443,6 +444,14 @@ class Station:
         if face.listen(settings.mms, self._alarms):
             self._mms = face
             self._selector.register(face, selectors.EVENT_READ, face.hear)
+
+    def _files(self) -> Files:
+        """What a client may fetch."""
+        from agent.mms.files import Files
+
+        directory = self._settings.directory
+        log = self._log.path
+        return Files(directory / "files", directory / "records", (log, log.with_name(f"{log.name}.1")))
 
     def _state(self, shown: Shown) -> IedState:
         """What a client sees; the last known while the protection process is away."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.logic.messages import BreakerStatus, Level, Measurement, Position, Report
+from agent.mms.files import Files
 from agent.mms.model import IedState
 from agent.mms.server import MmsServer
 from agent.mms.settings import Store
@@ -38,10 +39,12 @@ def free_port() -> int:
 class Lab:
     """Serves ``state`` while a client talks."""
 
-    def __init__(self, tree: Tree, state: IedState = STATE, store: Store | None = None) -> None:
+    def __init__(
+        self, tree: Tree, state: IedState = STATE, store: Store | None = None, files: Files | None = None
+    ) -> None:
         self.state = state
         self.now_us = START_US
-        self.server = MmsServer(tree, lambda _kind, _origin: 1, lambda _identifier: None, store=store)
+        self.server = MmsServer(tree, lambda _kind, _origin: 1, lambda _identifier: None, store=store, files=files)
         self.port = free_port()
         self.server.listen("127.0.0.1", self.port)
         self.server.update(state, self.now_us)

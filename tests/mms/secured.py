@@ -17,6 +17,7 @@ from agent.keyserver.pki import enrol
 from agent.logic.messages import CommandKind, CommandResult, Refusal
 from agent.mms.audit import Audit
 from agent.mms.callers import Callers
+from agent.mms.files import Files
 from agent.mms.model import IedState
 from agent.mms.porter import Doorway, Limits, Porter
 from agent.mms.roles import DEFINITION, Role, Token, encode
@@ -79,12 +80,13 @@ class SecuredLab:
         state: IedState = STATE,
         area: str = "",
         store: Store | None = None,
+        files: Files | None = None,
     ) -> None:
         self.folder = folder
         self.events = Events()
         self.orders: list[tuple[CommandKind, str]] = []
         callers = Callers()
-        self.server = MmsServer(tree, self._submit, self._answer, callers, store)
+        self.server = MmsServer(tree, self._submit, self._answer, callers, store, files)
         self.inner = free_port()
         self.server.listen("127.0.0.1", self.inner)
         self.server.update(state, START_US)
