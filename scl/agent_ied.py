@@ -19,6 +19,7 @@ from scl.templates import DO_TYPES, NodeType
 from scl.topology import Device, DeviceKind, NeutralMode, Range
 
 STATUS_SET, MEASURED_SET, SUPERVISION_SET = "dsStatus", "dsMeas", "dsSuperv"
+LOG_CONTROL, LOG = "lcbStatus", "status"
 INSTANCES = 4
 """Instances of each report control block: so many clients can have it at once."""
 BUFFER_MS = 50
@@ -181,6 +182,19 @@ def write_reports(ln0: etree._Element) -> None:
             **({"entryID": "true", "bufOvfl": "true"} if report.buffered else {}),
         )  # fmt: skip
         sub(block, "RptEnabled", max=INSTANCES)
+
+
+def write_log_control(ln0: etree._Element) -> None:
+    """Append the log control block: what the status reports tell is kept as well."""
+    block = sub(
+        ln0, "LogControl", name=LOG_CONTROL, datSet=STATUS_SET, logName=LOG, logEna="true", reasonCode="true"
+    )  # fmt: skip
+    sub(block, "TrgOps", dchg="true", qchg="true", gi="false")
+
+
+def write_log(ln0: etree._Element) -> None:
+    """Append the log."""
+    sub(ln0, "Log", name=LOG)
 
 
 def write_configured(node: etree._Element, name: str, value: float) -> None:

@@ -24,6 +24,8 @@ from scl.agent_ied import (
     agent_nodes,
     switch_class,
     write_configured,
+    write_log,
+    write_log_control,
     write_nodes,
     write_report_sets,
     write_reports,
@@ -177,6 +179,7 @@ class _Writer:
         reported = (ln0_reported, Node(switch, "1", switch, reported=STATUS_SET), *nodes)
         write_report_sets(ln0, reported, self.node_types)
         write_reports(ln0)
+        write_log_control(ln0)
         _text(ln0, "NamPlt", "d", f"FLISR agent of {device.name}")
         inputs = sub(ln0, "Inputs")
         bound = self.report if len(self.feeder.devices) <= FULL_BINDING_DEVICES else self.report[:1]
@@ -187,6 +190,7 @@ class _Writer:
         if device.merging_unit is not None:
             for member in sv_members():
                 _ext_ref(inputs, device.merging_unit, ds.UNIT_LD, ds.SV_CONTROL, "SMV", member)
+        write_log(ln0)
         self._gse_control(ln0, device.agent, ds.FLISR_CONTROL, ds.FLISR_DATA_SET, [peer.agent for peer in peers])
         self._gse_control(ln0, device.agent, ds.OPER_CONTROL, ds.OPER_DATA_SET, [device.breaker_ied])
         sub(ln0, "SettingControl", numOfSGs=len(device.groups), actSG=device.active_group)
@@ -366,5 +370,8 @@ def _reporting(services: etree._Element) -> None:
     sub(services, "ReadWrite")
     sub(services, "ConfReportControl", max=len(REPORTS) * INSTANCES, bufMode="both", bufConf="false")
     sub(services, "GetCBValues")
+    sub(services, "ConfLogControl", max=1)
+    sub(services, "LogSettings", cbName="Fix", datSet="Fix", logEna="Dyn", trgOps="Fix", intgPd="Fix")
+    sub(services, "FileHandling", mms="true")
     dynamic = dict.fromkeys(("rptID", "optFields", "bufTime", "trgOps", "intgPd"), "Dyn")
     sub(services, "ReportSettings", cbName="Fix", datSet="Dyn", **dynamic, resvTms="true")

@@ -203,6 +203,14 @@ class _Builder:
             self._report(parent, report, where)
         for block in node.goose:
             self._goose(parent, block, where)
+        for log in node.logs:
+            self._keep(iec.Log_create(log, parent), f"{where}.{log}")
+        for control in node.log_controls:
+            made = iec.LogControlBlock_create(
+                control.name, parent, control.data_set or None, control.log, control.triggers, control.integrity_ms,
+                control.enabled, control.reasons,
+            )  # fmt: skip
+            self._keep(made, f"{where}.{control.name}")
         if node.groups is not None:
             made = iec.SettingGroupControlBlock_create(parent, node.groups.active, node.groups.groups)
             self._group_blocks[where.partition("/")[0]] = self._keep(made, f"{where}.SGCB")

@@ -28,9 +28,11 @@ from agent.mms import control_blocks
 from agent.mms.build import ModelError, build
 from agent.mms.callers import ANYBODY, Callers, show_out_strangers
 from agent.mms.episodes import Episodes
-from agent.mms.files import Files, serve
+from agent.mms.files import serve
+from agent.mms.logs import keep, log_ena_only, references
 from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
-from agent.mms.settings import SettingGroups, Store
+from agent.mms.services import NO_SERVICES, Services
+from agent.mms.settings import SettingGroups
 from agent.mms.tree import Tree
 from agent.mms.values import Writer
 
@@ -55,11 +57,9 @@ class MmsServer:
         submit: Submit,
         answer: Answer,
         callers: Callers = ANYBODY,
-        store: Store | None = None,
-        files: Files | None = None,
+        services: Services = NO_SERVICES,
     ) -> None:
-        """ModelError: the data model has what this server cannot serve. ``store`` None: nothing can be set; ``files``
-        None: none is served."""
+        """ModelError: the data model has what this server cannot serve."""
         # Imported here: the binding costs 10 MB and is of no use to an agent without an MMS listener.
         import pyiec61850.pyiec61850 as iec
 
@@ -77,16 +77,23 @@ class MmsServer:
         self._kept.append(built)
         self._server = iec.IedServer_create(built.model)
         iec.IedServer_setServerIdentity(self._server, VENDOR, "flisr agent", "1")
-        self._kept.append(serve(iec, self._server, files, self.failures.append))
+        self._kept.append(serve(iec, self._server, services.files, self.failures.append))
         self._goose = control_blocks.GooseBlocks(iec, self._server)
         self._settings: SettingGroups | None = None
         rules: dict[int, control_blocks.Allowed] = {
             int(iec.ACSI_CLASS_GoCB): control_blocks.read_only,
             int(iec.ACSI_CLASS_SGCB): control_blocks.read_only,
         }
-        if store is not None and built.group_blocks:
-            self._settings = SettingGroups(iec, self._server, tree, built, callers, store, self.failures.append)
+        if services.settings is not None and built.group_blocks:
+            self._settings = SettingGroups(
+                iec, self._server, tree, built, callers, services.settings, self.failures.append
+            )
             rules[int(iec.ACSI_CLASS_SGCB)] = self._settings.allowed
+        rules[int(iec.ACSI_CLASS_LCB)] = log_ena_only
+        if services.journal is not None:
+            self._kept.append(keep(self._server, tree, services.journal, self.failures.append))
+        elif any(references(tree)):
+            raise ModelError([f"{reference}: nothing to keep this log in" for reference in references(tree)])
         self._kept.append(control_blocks.guard(iec, self._server, rules, self.failures.append))
         self._kept.append(show_out_strangers(self._server, callers))
         for constraint in SETTINGS:

@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 from agent.mms.audit import Audit
 from agent.mms.callers import Callers
-from agent.mms.files import Files
 from agent.mms.model import IedState
 from agent.mms.porter import LOOPBACK, Doorway, Porter
 from agent.mms.server import MmsServer, quiet_library
-from agent.mms.settings import Store
+from agent.mms.services import NO_SERVICES, Services
 from agent.mms.tls import IdentityError
 from agent.mms.tree import Tree
 from agent.mms.wiring import unfilled
@@ -37,8 +36,7 @@ class Face:
         orders: Orders,
         log: EventLog,
         say: Callable[[str], None],
-        store: Store | None = None,
-        files: Files | None = None,
+        services: Services = NO_SERVICES,
     ) -> None:
         """ModelError if no server can be made of the model; what it cannot fill is told to the log."""
         self._log = log
@@ -48,7 +46,7 @@ class Face:
         quiet_library()
         self._callers = Callers()
         self._server = MmsServer(
-            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers, store, files
+            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers, services
         )
         self._porter: Porter | None = None
         self._alarms: Alarms | None = None

@@ -34,8 +34,9 @@ from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor
 from agent.time.clock import TimeSource, TimeState, TimeWatch, both_clocks_us, now_us
 
 if TYPE_CHECKING:
-    from agent.mms.files import Files
     from agent.mms.porter import Doorway
+    from agent.mms.services import Services
+    from agent.mms.tree import Tree
     from agent.station.face import Face
 
 TICK_S = 0.25
@@ -434,7 +435,7 @@ class Station:
 
         try:
             served = plain.load(ServedModel, json.loads(settings.model))
-            face = Face(served.tree, self._orders, self._log, self._say, self._settable, self._files())
+            face = Face(served.tree, self._orders, self._log, self._say, self._services(served.tree))
         except (ValueError, OSError) as error:
             self._alarms.event("mms_failed", "mms", str(error))
             return
@@ -445,13 +446,19 @@ class Station:
             self._mms = face
             self._selector.register(face, selectors.EVENT_READ, face.hear)
 
-    def _files(self) -> Files:
-        """What a client may fetch."""
+    def _services(self, tree: Tree) -> Services:
+        """What a client may set, fetch and look up."""
         from agent.mms.files import Files
+        from agent.mms.journal import Journal
+        from agent.mms.logs import references
+        from agent.mms.services import Services
 
-        directory = self._settings.directory
-        log = self._log.path
-        return Files(directory / "files", directory / "records", (log, log.with_name(f"{log.name}.1")))
+        directory, log = self._settings.directory, self._log.path
+        files = Files(directory / "files", directory / "records", (log, log.with_name(f"{log.name}.1")))
+        journal = Journal(directory / "logs.sqlite") if any(references(tree)) else None
+        if journal is not None and journal.lost:
+            self._alarms.event("mms_log_lost", "mms_log", journal.lost, "MMS log begins anew")
+        return Services(self._settable, files, journal)
 
     def _state(self, shown: Shown) -> IedState:
         """What a client sees; the last known while the protection process is away."""

@@ -42,13 +42,14 @@ class Client:
         error = ctypes.c_int(0)
         function = getattr(self.used, f"IedConnection_{name}")
         function.restype = result
-        kinds = [type(argument) if isinstance(argument, RECEIVED) else ctypes.c_void_p for argument in arguments]
-        function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, *(self.kind(a, k) for a, k in zip(arguments, kinds)))
+        function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, *map(self.kind, arguments))
         return function(int(self.connection), ctypes.byref(error), *arguments), error.value
 
     @staticmethod
-    def kind(argument: Any, otherwise: Any) -> Any:
-        return ctypes.c_char_p if isinstance(argument, bytes) else otherwise
+    def kind(argument: Any) -> Any:
+        if isinstance(argument, RECEIVED):
+            return RECEIVED
+        return ctypes.c_char_p if isinstance(argument, bytes) else ctypes.c_void_p
 
     def step(self, word: str, name: str) -> Any:
         if word == "list":

@@ -17,15 +17,14 @@ from agent.keyserver.pki import enrol
 from agent.logic.messages import CommandKind, CommandResult, Refusal
 from agent.mms.audit import Audit
 from agent.mms.callers import Callers
-from agent.mms.files import Files
 from agent.mms.model import IedState
 from agent.mms.porter import Doorway, Limits, Porter
 from agent.mms.roles import DEFINITION, Role, Token, encode
 from agent.mms.server import MmsServer
-from agent.mms.settings import Store
+from agent.mms.services import NO_SERVICES, Services
 from agent.mms.tls import Identity
 from agent.mms.tree import Tree
-from tests.mms.lab import PATIENCE_S, START_US, STATE, free_port
+from tests.mms.lab import PATIENCE_S, START_US, STATE, free_port, in_memory
 
 SERVER = "F_AG"
 AREA = "laboratory"
@@ -79,14 +78,13 @@ class SecuredLab:
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         state: IedState = STATE,
         area: str = "",
-        store: Store | None = None,
-        files: Files | None = None,
+        services: Services = NO_SERVICES,
     ) -> None:
         self.folder = folder
         self.events = Events()
         self.orders: list[tuple[CommandKind, str]] = []
         callers = Callers()
-        self.server = MmsServer(tree, self._submit, self._answer, callers, store, files)
+        self.server = MmsServer(tree, self._submit, self._answer, callers, in_memory(services))
         self.inner = free_port()
         self.server.listen("127.0.0.1", self.inner)
         self.server.update(state, START_US)

@@ -70,9 +70,13 @@ def test_what_no_server_can_be_made_of_is_named(scd: bytes) -> None:
     root = parse_bytes(scd)
     with pytest.raises(UndescribedError, match="there is no IED X"):
         read_tree(root, "X")
-    ln0 = next(root.iter(tag("LN0")))
-    etree.SubElement(ln0, tag("LogControl"), name="log")
-    with pytest.raises(UndescribedError, match="F_AG, FLISR/LLN0: log: this server keeps no log"):
+    control = next(root.iter(tag("LogControl")))
+    control.set("logName", "missing")
+    with pytest.raises(UndescribedError, match="F_AG, FLISR/LLN0: lcbStatus: there is no log missing in FLISR/LLN0"):
+        read_tree(root, "F_AG")
+    control.set("logName", "status")
+    etree.SubElement(next(root.iter(tag("LN0"))), tag("SampledValueControl"), name="msvcb01")
+    with pytest.raises(UndescribedError, match="F_AG, FLISR/LLN0: msvcb01: this server sends no Sampled Values"):
         read_tree(root, "F_AG")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.mms.files import DENIED, DONE, LIST, NOT_THERE, OPEN, Files
+from agent.mms.services import Services
 from agent.mms.tree import Tree
 from tests.mms.lab import Lab
 from tests.mms.secured import SecuredLab, make_pki
@@ -48,7 +49,7 @@ def files(state: Path) -> Iterator[Files]:
 
 @pytest.fixture
 def lab(tree: Tree, files: Files) -> Iterator[Lab]:
-    made = Lab(tree, files=files)
+    made = Lab(tree, services=Services(files=files))
     yield made
     made.close()
 
@@ -130,7 +131,7 @@ def test_without_files_the_library_serves_none_of_its_working_directory(tree: Tr
 def test_roles_decide_who_fetches(tree: Tree, files: Files, tmp_path: Path) -> None:
     folder = make_pki(tmp_path / "pki")
     program = Path(__file__).with_name("peer_files.py")
-    with SecuredLab(tree, folder, files=files) as lab:
+    with SecuredLab(tree, folder, services=Services(files=files)) as lab:
         told = {}
         for name in ("operator", "engineer"):
             command = [sys.executable, str(program), str(lab.port), f"@{folder}:{name}", "list:", f"get:{LOG}"]

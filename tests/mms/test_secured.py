@@ -261,7 +261,8 @@ asyncio.run(main())
         assert client.communicate()[0] == b""
         assert client.returncode != 0
         for _ in range(50):
-            assert isinstance(lab.meanwhile(knock), ConnectionResetError)
+            answer = lab.meanwhile(knock)
+            assert answer == b"" or isinstance(answer, ConnectionError)
         assert {line["why"] for line in lab.events.of("mms_refused")} == {"came to the server's own port"}
         assert lab.ask("viewer", "read")["read"] == repr(b"\x80")
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.mms.described import read_tree
+from agent.mms.services import Services
 from agent.mms.tree import Tree
 from agent.station import durable
 from agent.station.alarms import Alarms
@@ -62,7 +63,7 @@ def keeper(tmp_path: Path, feeder: Feeder) -> Keeper:
 
 @pytest.fixture
 def lab(tree: Tree, keeper: Keeper) -> Iterator[Lab]:
-    made = Lab(tree, store=keeper.settings)
+    made = Lab(tree, services=Services(keeper.settings))
     yield made
     made.close()
 
@@ -189,7 +190,7 @@ def test_settings_of_another_scd_are_passed_over(keeper: Keeper, tmp_path: Path)
 
 def test_roles_decide_who_edits(tree: Tree, keeper: Keeper, tmp_path: Path) -> None:
     folder = make_pki(tmp_path / "pki")
-    with SecuredLab(tree, folder, store=keeper.settings) as lab:
+    with SecuredLab(tree, folder, services=Services(keeper.settings)) as lab:
         for name, expected in (("operator", False), ("viewer", False), ("engineer", True)):
             told = lab.ask(name, "select-group")["select-group"]
             assert (told is None) is expected, told
@@ -209,7 +210,7 @@ def test_a_device_without_samples_has_its_relays_settings(tmp_path: Path, feeder
     alarms = Alarms(events, lambda _text: None)  # type: ignore[arg-type]
     engineered = Engineered(feeder, feeder.device_index["L"], False)
     store = Settings(tmp_path, engineered, events, alarms, lambda _message: True)  # type: ignore[arg-type]
-    made = Lab(read_tree(root, "L_AG"), store=store)
+    made = Lab(read_tree(root, "L_AG"), services=Services(store))
     try:
         made.start("peer_settings.py", "L_AGFLISR", "edit:1")
         assert made.said()["edit:1"] == "error 3"

@@ -1,0 +1,20 @@
+"""What stands behind the services of the MMS server that are not control: settings, files, logs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agent.mms.files import Files
+from agent.mms.journal import Journal
+from agent.mms.settings import Store
+
+
+class Services(NamedTuple):
+    """What is None is refused by the server."""
+
+    settings: Store | None = None
+    files: Files | None = None
+    journal: Journal | None = None
+
+
+NO_SERVICES = Services()
