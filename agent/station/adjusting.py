@@ -24,7 +24,7 @@ class Adjusting:
         self, core: AdjustedCore | None, start: Setting | None, event: Callable[[str, int, Details], None]
     ) -> None:
         self._core = core
-        self._event = event
+        self.event = event
         self._given = start
         self._wanted: Setting | None = None
         self._automatic = False
@@ -53,8 +53,8 @@ class Adjusting:
                 return
         except ValueError as error:
             self._wanted = None
-            self._event("setting_refused", now, (("group", wanted.group), ("why", str(error)), ("alarm", True)))
+            self.event("setting_refused", now, (("group", wanted.group), ("why", str(error)), ("alarm", True)))
             return
         self._given, self._wanted = wanted, None
         phase_a, earth_a = wanted.pickups
-        self._event("setting_given", now, (("group", wanted.group), ("phase_a", phase_a), ("earth_a", earth_a)))
+        self.event("setting_given", now, (("group", wanted.group), ("phase_a", phase_a), ("earth_a", earth_a)))

@@ -120,7 +120,7 @@ class Settings:
             return why
         self.active = group
         self._automatic = who == ITSELF
-        self._say("setting_group", {"group": group, "who": who})
+        self._log.append("setting_group", now_us(), {"group": group, "who": who})
         self._hand_over()
         return ""
 
@@ -153,7 +153,9 @@ class Settings:
         self._alarms.end(ALARM)
         self.groups = staged.groups
         phase_a, earth_a = self.groups[group - 1]
-        self._say("settings_confirmed", {"group": group, "phase_a": phase_a, "earth_a": earth_a, "who": who})
+        self._log.append(
+            "settings_confirmed", now_us(), {"group": group, "phase_a": phase_a, "earth_a": earth_a, "who": who}
+        )
         if group == self.active:
             self._automatic = False
             self._hand_over()
@@ -161,7 +163,7 @@ class Settings:
 
     def told_off(self, what: str, why: str, who: str) -> None:
         """On record: somebody wanted something and was refused."""
-        self._say("settings_refused", {"what": what, "why": why, "who": who})
+        self._log.append("settings_refused", now_us(), {"what": what, "why": why, "who": who})
 
     # --- the protection process --------------------------------------------------------------------------------------
 
@@ -217,7 +219,9 @@ class Settings:
             self._distrust(str(error))
             return
         if stored.engineered != self._digest:
-            self._say("settings_passed_over", {"why": "they were made for another SCD; its values are in force"})
+            self._log.append(
+                "settings_passed_over", now_us(), {"why": "they were made for another SCD; its values are in force"}
+            )
             return
         why = self._wrong(stored)
         if why:
@@ -247,9 +251,6 @@ class Settings:
         why = f"{self._path}: {error.strerror or error}"
         self._alarms.event("settings_failed", ALARM, why, "settings are not on disk")
         return why
-
-    def _say(self, name: str, details: dict[str, object]) -> None:
-        self._log.append(name, now_us(), details)
 
 
 def encode(stored: Stored) -> bytes:

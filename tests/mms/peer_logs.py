@@ -2,7 +2,8 @@
 
     python tests/mms/peer_logs.py PORT DEVICE LOG STEP...
 
-Steps: status, enable:true or false, data-set:REFERENCE, between:FIRST_MS:LAST_MS, after:ENTRY_HEX. One JSON object a step.
+Steps: status, enable:true or false, data-set:REFERENCE, between:FIRST_MS:LAST_MS, after:ENTRY_HEX. One JSON object a
+step.
 """
 
 from __future__ import annotations
