@@ -21,9 +21,14 @@ class Adjusting:
     changes does not: it may be the very thing that ends an episode."""
 
     def __init__(
-        self, core: AdjustedCore | None, start: Setting | None, event: Callable[[str, int, Details], None]
+        self,
+        core: AdjustedCore | None,
+        start: Setting | None,
+        refuses: Callable[[Setting], str],
+        event: Callable[[str, int, Details], None],
     ) -> None:
         self._core = core
+        self._refuses = refuses
         self.event = event
         self._given = start
         self._wanted: Setting | None = None
@@ -35,8 +40,13 @@ class Adjusting:
         return 0 if self._core is None or self._given is None else self._given.group
 
     def order(self, message: dict[str, Any], now: int, idle: bool) -> None:
-        """The station process's ``setting``; said again, it changes nothing."""
-        self._wanted = plain.load(Setting, message["setting"])
+        """The station process's ``setting``; said again, it changes nothing. Judged here once more."""
+        wanted = plain.load(Setting, message["setting"])
+        why = self._refuses(wanted)
+        if why:
+            self._refuse(wanted, why, now)
+            return
+        self._wanted = wanted
         self._automatic = bool(message.get("automatic"))
         self.go_on(now, idle)
 
@@ -53,8 +63,11 @@ class Adjusting:
                 return
         except ValueError as error:
             self._wanted = None
-            self.event("setting_refused", now, (("group", wanted.group), ("why", str(error)), ("alarm", True)))
+            self._refuse(wanted, str(error), now)
             return
         self._given, self._wanted = wanted, None
         phase_a, earth_a = wanted.pickups
         self.event("setting_given", now, (("group", wanted.group), ("phase_a", phase_a), ("earth_a", earth_a)))
+
+    def _refuse(self, wanted: Setting, why: str, now: int) -> None:
+        self.event("setting_refused", now, (("group", wanted.group), ("why", why), ("alarm", True)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent.goose.stream import Stream
 from agent.goose.subscriber import Mark
 from agent.logic.messages import LockRecord
+from agent.logic.thresholds import refused
 from agent.security.ring import GRACE_S
 from agent.station import plain
 from scl.topology import Feeder, Pickups
@@ -121,10 +122,20 @@ class Start:
         """From JSON; ValueError if it does not fit."""
         return plain.load(cls, document)
 
+    def refuses(self, setting: Setting) -> str:
+        """Why the elements must not be set so, whoever says so; empty: they may."""
+        feeder, device = self.agent.feeder, self.agent.device
+        number = len(feeder.devices[device].groups)
+        if not 1 <= setting.group <= number:
+            return f"there are {number} setting groups"
+        return refused(feeder, device, setting.group, setting.pickups)
+
     def pickups(self) -> Setting:
         """What the elements start with."""
+        if self.setting is not None and not self.refuses(self.setting):
+            return self.setting
         device = self.agent.feeder.devices[self.agent.device]
-        return self.setting or Setting(device.active_group, device.groups[device.active_group - 1])
+        return Setting(device.active_group, device.groups[device.active_group - 1])
 
     def restored(self) -> LockRecord | None:
         """The brain's start: an unreadable latch starts locked."""

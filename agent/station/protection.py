@@ -106,6 +106,7 @@ class Loop:
         time_good: bool,
         limits: list[str],
         setting: Setting | None = None,
+        refuses: Callable[[Setting], str] = lambda _setting: "",
     ) -> None:
         self._wire = wire
         self._core = core
@@ -133,7 +134,7 @@ class Loop:
         self._woken_at = 0
         self._busy_max = 0
         self._rekeying = Rekeying(wire, core, self.event)
-        self._adjusting = Adjusting(core, setting, self.event)
+        self._adjusting = Adjusting(core, setting, refuses, self.event)
         self._engine = Engine(new_brain, restored, self, clock)
         self._time_good = time_good
 
@@ -457,6 +458,7 @@ def run(document: dict[str, Any]) -> int:
         start.time_good,
         limits,
         start.pickups(),
+        start.refuses,
     )
     if wire.iv_problem:
         loop.event("ivs_lost", clock(), (("why", wire.iv_problem), ("alarm", True)))
