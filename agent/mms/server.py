@@ -32,7 +32,7 @@ from agent.mms.files import serve
 from agent.mms.logs import keep, log_ena_only, references
 from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
 from agent.mms.services import NO_SERVICES, Services
-from agent.mms.settings import SettingGroups
+from agent.mms.settings import SettingGroups, unfollowed
 from agent.mms.tree import Tree
 from agent.mms.values import Writer
 
@@ -79,6 +79,9 @@ class MmsServer:
         iec.IedServer_setServerIdentity(self._server, VENDOR, "flisr agent", "1")
         self._kept.append(serve(iec, self._server, services.files, self.failures.append))
         self._goose = control_blocks.GooseBlocks(iec, self._server)
+        problems = unfollowed(tree, built)
+        if problems:
+            raise ModelError(problems)
         self._settings: SettingGroups | None = None
         rules: dict[int, control_blocks.Allowed] = {
             int(iec.ACSI_CLASS_GoCB): control_blocks.read_only,

@@ -208,6 +208,20 @@ def _places(tree: Tree, built: Built, wanted: dict[tuple[str, str, str], int]) -
                     yield place, handles
 
 
+def unfollowed(tree: Tree, built: Built) -> list[str]:
+    """Settings that would show the value of one group whichever is active: nothing here follows them."""
+    found = []
+    for device in tree.devices:
+        if any(node.groups is not None and node.groups.groups > 1 for node in device.nodes):
+            followed = {id(handles) for _, handles in _places(tree, built, SHOWN)}
+            found += [
+                f"{where}: a value of setting groups that nothing follows"
+                for where, handles in built.settings.items()
+                if where.startswith(f"{device.inst}/") and id(handles) not in followed
+            ]
+    return found
+
+
 def _is(node: Node, ln_class: str, inst: str) -> bool:
     return (node.prefix, node.ln_class, node.inst) == ("", ln_class, inst)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 
 import pytest
 
@@ -115,3 +116,30 @@ def test_thresholds_change_together_with_the_next_sample_and_the_newest_offer_co
     for wrong in ((0.0, 80.0), (400.0, -1.0), (float("nan"), 80.0), (400.0, float("inf"))):
         with pytest.raises(ValueError, match="positive and finite"):
             core.adjust(*wrong)
+
+
+def test_a_pair_of_thresholds_is_never_half_the_one_and_half_the_other() -> None:
+    """One thread offers, another evaluates samples; who reads sees pairs only."""
+    core = ProtectionCore(ProtectionConfig("x", 1))
+    pairs = [(100.0 * k, 20.0 * k) for k in range(1, 9)]
+    rows, times = [[0] * 8] * 400, [1_000_000 + 250 * k for k in range(400)]
+    running = True
+
+    def offer() -> None:
+        while running:
+            for pair in pairs:
+                core.adjust(*pair)
+
+    thread = threading.Thread(target=offer)
+    thread.start()
+    seen = set()
+    try:
+        for _ in range(200):
+            core.feed(rows, times)
+            told = core.phasors()
+            seen.add((told.phase_pickup_a, told.earth_pickup_a))
+    finally:
+        running = False
+        thread.join()
+    assert seen <= {*pairs, (600.0, 120.0)}
+    assert len(seen) > 1

@@ -9,22 +9,27 @@ from typing import Any
 
 import pytest
 
+from agent.logic.messages import BreakerCommand, BreakerStatus, Direction, Level, Measurement, Report
+from agent.mms.build import ModelError
 from agent.mms.described import read_tree
+from agent.mms.meters import Meters
 from agent.mms.services import Services
 from agent.mms.tree import Tree
 from agent.station import durable
 from agent.station.alarms import Alarms
 from agent.station.settings import Engineered, Settings
+from agent.station.snapshot import Snapshot
 from scl import describe
 from scl.generate import generate
 from scl.read import parse_bytes
 from scl.topology import Feeder
 from tests.mms.conftest import DRAWING
-from tests.mms.lab import Lab
+from tests.mms.lab import STATE, Lab
 from tests.mms.secured import Events, SecuredLab, make_pki
 
 pytestmark = pytest.mark.peer
 
+SNAPSHOT = Snapshot(1, Report(), Measurement(), BreakerStatus(), True, BreakerCommand(), 0, (), {}, {}, (), {})
 ACTIVE, EDITED = "PTOC1$SG$StrVal$setMag$f", "PTOC1$SE$StrVal$setMag$f"
 
 
@@ -227,3 +232,71 @@ def test_the_file_says_what_it_is(keeper: Keeper) -> None:
     assert document["record"]["groups"] == [
         {"phase_a": 480.0, "earth_a": 120.0}, {"phase_a": 500.0, "earth_a": 120.0}
     ]  # fmt: skip
+
+
+def test_the_group_follows_a_reversed_feed_when_nothing_is_to_be_decided(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(DRAWING.replace("setting_groups:", "feed_groups: [1, 2], setting_groups:"), encoding="utf-8")
+    keeper = Keeper(tmp_path, describe.read(path))
+    now = 100.0
+
+    def fed(side: int, seconds: float, idle: bool = True) -> int:
+        nonlocal now
+        for _ in range(int(seconds / 0.25)):
+            now += 0.25
+            setting = keeper.settings.setting
+            meters = Meters(phase_pickup_a=setting.pickups.phase_a, earth_pickup_a=setting.pickups.earth_a)
+            snap = SNAPSHOT._replace(group=setting.group, fed_from=side, idle=idle, meters=meters)
+            keeper.settings.follow(snap, now)
+        return keeper.settings.active
+
+    assert fed(1, 5) == 1
+    assert fed(2, 1.5) == 1
+    assert fed(0, 10) == 1
+    assert fed(2, 10, idle=False) == 1
+    assert fed(2, 3) == 2
+    assert keeper.told[-1]["automatic"] is True
+    assert fed(0, 10) == 2
+    assert fed(1, 3) == 1
+    assert keeper.settings.select(2, "somebody") == "the active group follows the side that the device is fed from"
+    assert [line["who"] for line in keeper.events.of("setting_group")] == ["the agent", "the agent"]
+    assert keeper.alarms.show() == {}
+
+
+def test_elements_that_follow_something_else_are_told_again_and_then_an_alarm(keeper: Keeper) -> None:
+    other = SNAPSHOT._replace(group=2, meters=Meters(phase_pickup_a=500.0, earth_pickup_a=120.0), idle=True)
+    for tenth in range(50):
+        keeper.settings.follow(other, 100 + tenth / 10)
+    assert keeper.handed_over[0] == (1, 480.0, 120.0)
+    assert 3 <= len(keeper.handed_over) <= 6
+    assert "settings_late" in keeper.alarms
+    right = other._replace(group=1, meters=Meters(phase_pickup_a=480.0, earth_pickup_a=120.0))
+    keeper.settings.follow(right, 110.0)
+    assert keeper.alarms.show() == {}
+
+
+def test_a_setting_of_groups_that_nothing_follows_stops_the_server_by_name(scd: bytes) -> None:
+    root = parse_bytes(scd.replace(b'<DO name="StrVal" type="ASG_Ranged"/>', b'<DO name="TmMult" type="ASG_Ranged"/>'))
+    with pytest.raises(ModelError, match=r"FLISR/PTOC1.TmMult.setMag.f: a value of setting groups that"):
+        Lab(read_tree(root, "F_AG"))
+
+
+def test_the_earth_alarm_shows_the_earth_elements_value_and_the_strikes_direction(tmp_path: Path) -> None:
+    path = tmp_path / "isolated.yaml"
+    text = DRAWING.replace("nominal_kv: 10", "nominal_kv: 10\nneutral: isolated")
+    path.write_text(text.replace("[{phase_pickup_a: 500}]", "[{earth_pickup_a: 30}]"), encoding="utf-8")
+    feeder = describe.read(path)
+    keeper = Keeper(tmp_path, feeder)
+    tree = read_tree(parse_bytes(generate(feeder).scd), "F_AG")
+    struck = Measurement(level=Level.QUIET, direction=Direction.INTO_B, earth_alarm=True)
+    state = STATE._replace(measurement=struck, meters=Meters(earth_direction=int(Direction.INTO_A)))
+    lab = Lab(tree, state, Services(keeper.settings))
+    try:
+        item = "PSDE1$SG$GndStr$setMag$f"
+        told = ask(
+            lab, f"read:{item}", "active:2", f"read:{item}", "read:PSDE1$ST$Str$general",
+            "read:PSDE1$ST$Str$dirGeneral", "edit:2", "write:PSDE1$SE$GndStr$setMag$f=20",
+        )  # fmt: skip
+    finally:
+        lab.close()
+    assert told == [120.0, None, 30.0, True, 2, None, "error 3"]

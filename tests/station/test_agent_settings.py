@@ -79,6 +79,24 @@ def test_a_selected_group_is_what_trips_and_outlives_both_processes(bench: Bench
     bench.bays["F1"].show(BETWEEN_A, VOLT)
     until(lambda: bench.bays["F1"].position is Position.OPEN)
 
+    until(lambda: "record_written" in bench.names("F1"))
+    program = PEER.with_name("peer_files.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(port), "list:COMTRADE", "get:events.jsonl"],
+        stdout=subprocess.PIPE, timeout=60, check=True,
+    )  # fmt: skip
+    listed, log = (next(iter(json.loads(line).values())) for line in done.stdout.splitlines())
+    records = {f"COMTRADE/{path.name}" for path in (bench.state("F1") / "records").iterdir()}
+    assert set(listed) == records
+    assert len(records) >= 2
+    assert '"setting_group"' in log
+    looked_up = [sys.executable, str(PEER.with_name("peer_logs.py")), str(port), "F1_AGFLISR", "F1_AGFLISR/LLN0$status"]
+    done = subprocess.run([*looked_up, f"after:{bytes(8).hex()}"], stdout=subprocess.PIPE, timeout=60, check=True)
+    changed = {
+        name for _, _, data in json.loads(done.stdout)[f"after:{bytes(8).hex()}"]["entries"] for name, *_ in data
+    }
+    assert {"F1_AGFLISR/XCBR1$ST$Pos", "F1_AGFLISR/PTRC1$ST$Tr", "F1_AGFLISR/PTOC1$ST$Op"} <= changed
+
 
 def test_a_damaged_file_starts_with_the_scds_values_and_an_alarm(bench: Bench) -> None:
     bench.state("F1").mkdir(mode=0o700, parents=True)
