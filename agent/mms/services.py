@@ -16,5 +16,11 @@ class Services(NamedTuple):
     files: Files | None = None
     journal: Journal | None = None
 
+    def close(self) -> None:
+        """After the server."""
+        for part in (self.files, self.journal):
+            if part is not None:
+                part.close()
+
 
 NO_SERVICES = Services()

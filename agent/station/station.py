@@ -35,8 +35,6 @@ from agent.time.clock import TimeSource, TimeState, TimeWatch, both_clocks_us, n
 
 if TYPE_CHECKING:
     from agent.mms.porter import Doorway
-    from agent.mms.services import Services
-    from agent.mms.tree import Tree
     from agent.station.face import Face
 
 TICK_S = 0.25
@@ -431,11 +429,12 @@ class Station:
         settings = self._settings
         if settings.mms is None:
             return
-        from agent.station.face import Face
+        from agent.station.face import Face, services_of
 
         try:
             served = plain.load(ServedModel, json.loads(settings.model))
-            face = Face(served.tree, self._orders, self._log, self._say, self._services(served.tree))
+            services = services_of(served.tree, self._log, self._alarms, self._settable)
+            face = Face(served.tree, self._orders, self._log, self._say, services)
         except (ValueError, OSError) as error:
             self._alarms.event("mms_failed", "mms", str(error))
             return
@@ -445,20 +444,6 @@ class Station:
         if face.listen(settings.mms, self._alarms):
             self._mms = face
             self._selector.register(face, selectors.EVENT_READ, face.hear)
-
-    def _services(self, tree: Tree) -> Services:
-        """What a client may set, fetch and look up."""
-        from agent.mms.files import Files
-        from agent.mms.journal import Journal
-        from agent.mms.logs import references
-        from agent.mms.services import Services
-
-        directory, log = self._settings.directory, self._log.path
-        files = Files(directory / "files", directory / "records", (log, log.with_name(f"{log.name}.1")))
-        journal = Journal(directory / "logs.sqlite") if any(references(tree)) else None
-        if journal is not None and journal.lost:
-            self._alarms.event("mms_log_lost", "mms_log", journal.lost, "MMS log begins anew")
-        return Services(self._settable, files, journal)
 
     def _state(self, shown: Shown) -> IedState:
         """What a client sees; the last known while the protection process is away."""
