@@ -300,3 +300,14 @@ def test_the_earth_alarm_shows_the_earth_elements_value_and_the_strikes_directio
     finally:
         lab.close()
     assert told == [120.0, None, 30.0, True, 2, None, "error 3"]
+
+
+def test_nonsense_is_refused_and_the_server_goes_on(lab: Lab, keeper: Keeper) -> None:
+    block = "LLN0$SP$SGCB"
+    items = (f"{block}$ActSG", f"{block}$EditSG", f"{block}$CnfEdit", f"{block}$NumOfSG", f"{block}$Nothing", block)
+    nonsense = [f"write:{item}={value}" for item in items for value in ("2.5", "true")]
+    told = ask(lab, *nonsense, "edit:0", "edit:1", f"write:{EDITED}=true", f"write:{EDITED}=490", "edit:0", "sgcb")
+    assert all(str(answer).startswith("error") for answer in told[: len(nonsense)])
+    assert told[-6:-1] == [None, None, "error 7", None, None]
+    assert told[-1]["groups"] == 2
+    assert keeper.settings.groups == ((480.0, 120.0), (500.0, 120.0))
