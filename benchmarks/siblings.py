@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 from agent.logic.messages import BreakerStatus, CommandResult, Position, Report
+from agent.mms.journal import Journal
 from agent.mms.model import IedState
 from agent.mms.server import MmsServer
+from agent.mms.services import Services
 from agent.mms.tree import Tree
 from agent.station.eventlog import EventLog
 
@@ -39,7 +41,8 @@ def _model() -> Tree:
 def _serve(port: int, folder: Path) -> None:
     """As the station process does, but without its pauses."""
     log = EventLog(folder, "R11")
-    server = MmsServer(_model(), lambda _kind, _origin: 0, _no_answer)
+    services = Services(journal=Journal(folder / "logs.sqlite"))
+    server = MmsServer(_model(), lambda _kind, _origin: 0, _no_answer, services=services)
     server.listen(ADDRESS, port)
     turn = 0
     while True:

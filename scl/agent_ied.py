@@ -16,9 +16,10 @@ from lxml import etree
 from scl import flisr_dataset as ds
 from scl.elements import sub
 from scl.templates import DO_TYPES, NodeType
-from scl.topology import Device, DeviceKind, NeutralMode
+from scl.topology import Device, DeviceKind, NeutralMode, Range
 
 STATUS_SET, MEASURED_SET, SUPERVISION_SET = "dsStatus", "dsMeas", "dsSuperv"
+LOG_CONTROL, LOG = "lcbStatus", "status"
 INSTANCES = 4
 """Instances of each report control block: so many clients can have it at once."""
 BUFFER_MS = 50
@@ -26,6 +27,16 @@ FEW_STREAMS = 32
 """Up to this many subscriptions all that LGOS tells is reported; above it (the file would grow with the square) St."""
 NAMES_MAX = 64
 """Services.nameLength: edition 2."""
+
+
+class Setting(NamedTuple):
+    """A data object whose value belongs to a setting group."""
+
+    name: str
+    values: tuple[float, ...]
+    """setMag.f by setting group, from 1."""
+    limits: Range | None = None
+    """minVal.f and maxVal.f."""
 
 
 class Node(NamedTuple):
@@ -36,8 +47,7 @@ class Node(NamedTuple):
     ln_type: str
     prefix: str = ""
     desc: str = ""
-    settings: tuple[tuple[str, float], ...] = ()
-    """(data object, setMag.f) in setting group 1."""
+    settings: tuple[Setting, ...] = ()
     reference: tuple[str, str] = ("", "")
     """(data object, setSrcRef)."""
     reported: str = ""
@@ -97,10 +107,14 @@ def agent_nodes(device: Device, neutral: NeutralMode, peers: Iterable[str]) -> l
         nodes.append(Node("RDRE", "1", "RDRE", reported=SUPERVISION_SET))
     for ln_class in ("CSWI", "CILO"):
         nodes.append(Node(ln_class, "1", ln_class, reported=STATUS_SET))
-    for inst, desc, pickup in (("1", "phase", device.phase_pickup_a), ("2", "earth", device.earth_pickup_a)):
-        nodes.append(Node("PTOC", inst, "PTOC", desc=desc, settings=(("StrVal", pickup),), reported=STATUS_SET))
+    phase = Setting("StrVal", tuple(group.phase_a for group in device.groups), device.phase_pickup_range_a)
+    earth = Setting("StrVal", tuple(group.earth_a for group in device.groups), device.earth_pickup_range_a)
+    for inst, desc, setting in (("1", "phase", phase), ("2", "earth", earth)):
+        kind = "PTOC" if setting.limits is None else "PTOC_Ranged"
+        nodes.append(Node("PTOC", inst, kind, desc=desc, settings=(setting,), reported=STATUS_SET))
     if samples and neutral in (NeutralMode.ISOLATED, NeutralMode.COMPENSATED):
-        nodes.append(Node("PSDE", "1", "PSDE", desc="earth fault, alarm", reported=STATUS_SET))
+        told_by = (Setting("GndStr", earth.values),)
+        nodes.append(Node("PSDE", "1", "PSDE", desc="earth fault, alarm", settings=told_by, reported=STATUS_SET))
     if samples:
         nodes.append(Node("PHAR", "1", "PHAR", desc="inrush restraint", reported=STATUS_SET))
     names = ["RDIR", "PTRC", "PSCH", "RBRF", "RSYN", *(["RREC"] if device.reclose_dead_times_ms else [])]
@@ -122,8 +136,8 @@ def write_nodes(ldevice: etree._Element, nodes: Iterable[Node]) -> None:
         element = sub(
             ldevice, "LN", **text, **place, lnClass=node.ln_class, inst=node.inst, lnType=node.ln_type
         )  # fmt: skip
-        for name, value in node.settings:
-            write_setting(element, name, value, grouped=True)
+        for setting in node.settings:
+            _write_setting(element, setting)
         name, reference = node.reference
         if name:
             attribute = sub(sub(element, "DOI", name=name), "DAI", name="setSrcRef", valKind="RO")
@@ -170,12 +184,32 @@ def write_reports(ln0: etree._Element) -> None:
         sub(block, "RptEnabled", max=INSTANCES)
 
 
-def write_setting(node: etree._Element, name: str, value: float, grouped: bool = False) -> None:
-    """A setting ``setMag.f``; ``grouped``: the one of setting group 1."""
-    data = sub(node, "DOI", name=name)
-    part = sub(data, "SDI", name="setMag")
-    attribute = sub(part, "DAI", name="f", valKind="Set")
-    sub(attribute, "Val", repr(value), **({"sGroup": 1} if grouped else {}))
+def write_log_control(ln0: etree._Element) -> None:
+    """Append the log control block: what the status reports tell is kept as well."""
+    block = sub(
+        ln0, "LogControl", name=LOG_CONTROL, datSet=STATUS_SET, logName=LOG, logEna="true", reasonCode="true"
+    )  # fmt: skip
+    sub(block, "TrgOps", dchg="true", qchg="true", gi="false")
+
+
+def write_log(ln0: etree._Element) -> None:
+    """Append the log."""
+    sub(ln0, "Log", name=LOG)
+
+
+def write_configured(node: etree._Element, name: str, value: float) -> None:
+    """A setting ``setMag.f`` without groups."""
+    part = sub(sub(node, "DOI", name=name), "SDI", name="setMag")
+    sub(sub(part, "DAI", name="f", valKind="Set"), "Val", repr(value))
+
+
+def _write_setting(node: etree._Element, setting: Setting) -> None:
+    data = sub(node, "DOI", name=setting.name)
+    attribute = sub(sub(data, "SDI", name="setMag"), "DAI", name="f", valKind="Set")
+    for group, value in enumerate(setting.values, 1):
+        sub(attribute, "Val", repr(value), sGroup=group)
+    for name, limit in zip(("minVal", "maxVal"), setting.limits or (), strict=False):
+        sub(sub(sub(data, "SDI", name=name), "DAI", name="f", valKind="RO"), "Val", repr(limit))
 
 
 def _reported_fc(do_type: str) -> str:

@@ -14,6 +14,7 @@ from scl.primary_graph import Graph, graph_of
 from scl.problem import Problem, SclError, has_errors
 from scl.read import parse
 from scl.schema import schema_problems
+from scl.settings import check_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def check_file(path: str | Path) -> Findings:
 
 def check_model(model: Model, graph: Graph) -> list[Problem]:
     """The semantic checks alone, in line order."""
-    return sorted({*check_ieds(model), *check_wire(model), *check_primary(model, graph)})
+    return sorted({*check_ieds(model), *check_wire(model), *check_primary(model, graph), *check_settings(model)})
 
 
 def refuse(path: str | Path) -> tuple[Model, Graph]:

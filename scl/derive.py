@@ -13,11 +13,12 @@ from scl.block import Document
 from scl.check import refuse
 from scl.model import Equipment, LNodeRef, Model
 from scl.modelling import model_of
-from scl.primary_graph import Graph, graph_of, is_load_break, logical_node
+from scl.primary_graph import Graph, graph_of, is_load_break
 from scl.problem import Problem, SclError
 from scl.ratings import Ratings
 from scl.read import parse
 from scl.scheme import GooseControl, IedWire, Role, Scheme, SvControl
+from scl.settings import with_settings
 from scl.topology import Der, DerKind, Device, DeviceKind, Feeder, Load, Section, Source
 from scl.wire import ied_wires
 
@@ -105,10 +106,8 @@ def _device(model: Model, graph: Graph, part: Equipment) -> Device:
         breaker_ied=breaker_of(part),
         merging_unit=merging_unit_of(model, part),
         breaking_current_a=LBS_BREAKING_A if load_break else 20_000.0,
-        phase_pickup_a=_pickup(model, part, "1", 600.0),
-        earth_pickup_a=_pickup(model, part, "2", 120.0),
     )
-    return device
+    return with_settings(model, part, device)
 
 
 def _links(part: Equipment, *classes: str) -> list[LNodeRef]:
@@ -135,16 +134,3 @@ def merging_unit_of(model: Model, part: Equipment) -> str | None:
         for link in _links(other, "TCTR")
     ]
     return min(beside)[1] if beside else None
-
-
-def _pickup(model: Model, part: Equipment, inst: str, default: float) -> float:
-    """PTOC.StrVal.setMag.f: instance 1 is the phase, instance 2 the earth element."""
-    for link in _links(part, "PTOC"):
-        node = logical_node(model, link) if link.ln_inst == inst else None
-        try:
-            value = float(node.values["StrVal.setMag.f"][1]) if node is not None else 0.0
-        except (KeyError, ValueError):
-            continue
-        if value > 0.0:
-            return value
-    return default

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from scl.assemble import NOWHERE, Network, assemble, unsupplied
 from scl.block import Block, Document
-from scl.topology import Der, DerKind, Device, DeviceKind, Feeder, Load, NeutralMode, Section, Source
+from scl.ratings import feed_groups_of
+from scl.topology import Der, DerKind, Device, DeviceKind, Feeder, Load, NeutralMode, Pickups, Range, Section, Source
 
 NODES_MAX = 999
 END = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:\.([0-9]{1,3}))?")
@@ -330,7 +331,12 @@ class _Reader:
             earth_pickup_a=block.number("earth_pickup_a", blank.earth_pickup_a, 0.1),
             reclose_dead_times_ms=block.numbers("reclose_dead_times_ms", blank.reclose_dead_times_ms, 1.0, 600_000.0),
             allow_parallel=block.flag("allow_parallel", blank.allow_parallel),
+            phase_pickup_range_a=_range(block, "phase_pickup_range_a", blank.phase_pickup_range_a),
+            earth_pickup_range_a=_range(block, "earth_pickup_range_a", blank.earth_pickup_range_a),
         )
+        device = replace(device, more_groups=_more_groups(block, device, blank.more_groups))
+        device = replace(device, feed_groups=feed_groups_of(block, device, blank.feed_groups))
+        _within(block, device)
         block.done()
         return device
 
@@ -343,6 +349,38 @@ class _Reader:
                     self.document.add(
                         line, "duplicate-name", f"devices.{device.name}: IED {ied} belongs to {seen[ied]}, too"
                     )
+
+
+def _more_groups(block: Block, device: Device, default: tuple[Pickups, ...]) -> tuple[Pickups, ...]:
+    if "setting_groups" not in block:
+        return default
+    groups = []
+    for row in block.rows("setting_groups"):
+        phase_a = row.number("phase_pickup_a", device.phase_pickup_a, 0.1)
+        groups.append(Pickups(phase_a, row.number("earth_pickup_a", device.earth_pickup_a, 0.1)))
+        row.done()
+    return tuple(groups)
+
+
+def _range(block: Block, key: str, default: Range | None) -> Range | None:
+    limits = block.numbers(key, default or (), 0.1)
+    if not limits:
+        return None
+    if len(limits) != 2 or limits[0] > limits[1]:
+        block.wrong(key, "bad-choice", "expected two numbers, the least and the greatest value that a client may set")
+        return None
+    return limits[0], limits[1]
+
+
+def _within(block: Block, device: Device) -> None:
+    for number, group in enumerate(device.groups, 1):
+        for value, limits, kind in (
+            (group.phase_a, device.phase_pickup_range_a, "phase"),
+            (group.earth_a, device.earth_pickup_range_a, "earth"),
+        ):
+            if limits is not None and not limits[0] <= value <= limits[1]:
+                text = f"setting group {number} has {value:g} A, outside {limits[0]:g} to {limits[1]:g} A"
+                block.wrong(f"{kind}_pickup_range_a", "out-of-range", text)
 
 
 def _connected(links: list[tuple[int, int]], last: int) -> bool:

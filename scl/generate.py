@@ -23,10 +23,12 @@ from scl.agent_ied import (
     Node,
     agent_nodes,
     switch_class,
+    write_configured,
+    write_log,
+    write_log_control,
     write_nodes,
     write_report_sets,
     write_reports,
-    write_setting,
 )
 from scl.describe import Drawing
 from scl.elements import element, sub
@@ -177,6 +179,7 @@ class _Writer:
         reported = (ln0_reported, Node(switch, "1", switch, reported=STATUS_SET), *nodes)
         write_report_sets(ln0, reported, self.node_types)
         write_reports(ln0)
+        write_log_control(ln0)
         _text(ln0, "NamPlt", "d", f"FLISR agent of {device.name}")
         inputs = sub(ln0, "Inputs")
         bound = self.report if len(self.feeder.devices) <= FULL_BINDING_DEVICES else self.report[:1]
@@ -187,9 +190,10 @@ class _Writer:
         if device.merging_unit is not None:
             for member in sv_members():
                 _ext_ref(inputs, device.merging_unit, ds.UNIT_LD, ds.SV_CONTROL, "SMV", member)
+        write_log(ln0)
         self._gse_control(ln0, device.agent, ds.FLISR_CONTROL, ds.FLISR_DATA_SET, [peer.agent for peer in peers])
         self._gse_control(ln0, device.agent, ds.OPER_CONTROL, ds.OPER_DATA_SET, [device.breaker_ied])
-        sub(ln0, "SettingControl", numOfSGs=1, actSG=1)
+        sub(ln0, "SettingControl", numOfSGs=len(device.groups), actSG=device.active_group)
         write_nodes(ldevice, nodes[:1])
         self._switch(ldevice, device)
         write_nodes(ldevice, nodes[1:])
@@ -235,10 +239,10 @@ class _Writer:
         sub(ldevice, "LN", lnClass="LPHD", inst="1", lnType="LPHD")
         for number, phase in enumerate(PHASES, 1):
             node = sub(ldevice, "LN", prefix=f"Inn{phase}", lnClass="TCTR", inst=number, lnType="TCTR")
-            write_setting(node, "ARtg", device.rated_current_a)
+            write_configured(node, "ARtg", device.rated_current_a)
         for number, phase in enumerate(PHASES, 1):
             node = sub(ldevice, "LN", prefix=f"Unn{phase}", lnClass="TVTR", inst=number, lnType="TVTR")
-            write_setting(node, "VRtg", self.feeder.nominal_kv * 1000.0)
+            write_configured(node, "VRtg", self.feeder.nominal_kv * 1000.0)
 
     def _gse_control(self, ln0: etree._Element, ied: str, name: str, data_set: str, receivers: list[str]) -> None:
         control = sub(
@@ -354,7 +358,9 @@ def _text(node: etree._Element, object_name: str, attribute: str, text: str) -> 
 def _served(services: etree._Element) -> None:
     """What the agent's MMS server answers (``agent.mms.server``)."""
     sub(services, "DynAssociation")
-    sub(services, "SettingGroups")
+    groups = sub(services, "SettingGroups")
+    sub(groups, "SGEdit", resvTms="true")
+    sub(groups, "ConfSG")
     for name in ("GetDirectory", "GetDataObjectDefinition", "DataObjectDirectory", "GetDataSetValue"):
         sub(services, name)
     sub(services, "DataSetDirectory")
@@ -364,5 +370,8 @@ def _reporting(services: etree._Element) -> None:
     sub(services, "ReadWrite")
     sub(services, "ConfReportControl", max=len(REPORTS) * INSTANCES, bufMode="both", bufConf="false")
     sub(services, "GetCBValues")
+    sub(services, "ConfLogControl", max=1)
+    sub(services, "LogSettings", cbName="Fix", datSet="Fix", logEna="Dyn", trgOps="Fix", intgPd="Fix")
+    sub(services, "FileHandling", mms="true")
     dynamic = dict.fromkeys(("rptID", "optFields", "bufTime", "trgOps", "intgPd"), "Dyn")
     sub(services, "ReportSettings", cbName="Fix", datSet="Dyn", **dynamic, resvTms="true")

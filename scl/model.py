@@ -87,7 +87,11 @@ class LogicalNode:
     """(line, name, datSet) of report and log control blocks."""
     ext_refs: list[ExtRef] = field(default_factory=list)
     values: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Path below the node (``StrVal.setMag.f``) to (line, value)."""
+    """Path below the node (``StrVal.setMag.f``) to (line, value); of values by setting group, the first."""
+    grouped: dict[str, dict[int, tuple[int, str]]] = field(default_factory=dict)
+    """Path to setting group to (line, value), of values that have a group."""
+    setting_groups: tuple[int, int, int] = (0, 0, 1)
+    """Line, how many, active one of the node's setting group control block; 0: it has none."""
 
 
 @dataclass(slots=True)

@@ -103,6 +103,8 @@ def _logical_node(node: etree._Element, ld_inst: str) -> LogicalNode:
         ln.controls.append(
             ControlBlock(kind, part.get("name", ""), line_of(part), ld_inst, _attributes(part), receivers, routed)
         )
+    for part in children(node, "SettingControl"):
+        ln.setting_groups = (line_of(part), _count(part.get("numOfSGs")), _count(part.get("actSG", "1")))
     for part in children(node, "Inputs"):
         ln.ext_refs.extend(ExtRef(line_of(ref), _attributes(ref)) for ref in children(part, "ExtRef"))
     for part in children(node, "DOI"):
@@ -115,7 +117,14 @@ def _values(node: etree._Element, path: str, ln: LogicalNode) -> None:
         _values(part, f"{path}.{part.get('name', '')}", ln)
     for part in children(node, "DAI"):
         for value in children(part, "Val"):
-            ln.values.setdefault(f"{path}.{part.get('name', '')}", (line_of(value), (value.text or "").strip()))
+            name, found = f"{path}.{part.get('name', '')}", (line_of(value), (value.text or "").strip())
+            ln.values.setdefault(name, found)
+            if value.get("sGroup"):
+                ln.grouped.setdefault(name, {})[_count(value.get("sGroup"))] = found
+
+
+def _count(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 6 else 0
 
 
 def _fcda(node: etree._Element) -> Fcda:

@@ -23,6 +23,17 @@ NETWORK_NUMBERS = ("cold_load_factor", "min_voltage_pu", "neutral_resistance_ohm
 P = TypeVar("P", Device, Section, Source, Load, Der)
 
 
+def feed_groups_of(block: Block, device: Device, default: tuple[int, int] | None) -> tuple[int, int] | None:
+    """``feed_groups: [1, 2]``: the setting group while fed from side A, and from side B."""
+    numbers = block.numbers("feed_groups", default or (), 1, len(device.groups))
+    if not numbers:
+        return None
+    if len(numbers) != 2 or any(number != int(number) for number in numbers):
+        block.wrong("feed_groups", "bad-choice", "expected two numbers of setting groups: fed from side a, from side b")
+        return None
+    return int(numbers[0]), int(numbers[1])
+
+
 def write_ratings(feeder: Feeder) -> str:
     """The ratings of a feeder as YAML."""
 
@@ -36,6 +47,7 @@ def write_ratings(feeder: Feeder) -> str:
             **numbers(device, DEVICE_NUMBERS),
             "reclose_dead_times_ms": list(device.reclose_dead_times_ms),
             "allow_parallel": device.allow_parallel,
+            **({} if device.feed_groups is None else {"feed_groups": list(device.feed_groups)}),
         }
         for device in feeder.devices
     }
@@ -102,6 +114,7 @@ class Ratings:
             closing_time_ms=block.number("closing_time_ms", device.closing_time_ms, 0.0, 10_000.0),
             reclose_dead_times_ms=block.numbers("reclose_dead_times_ms", (), 1.0, 600_000.0),
             allow_parallel=block.flag("allow_parallel", False),
+            feed_groups=feed_groups_of(block, device, None),
         )
         block.done()
         return rated

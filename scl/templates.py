@@ -53,6 +53,8 @@ _DIRECT = (
 )
 _PULSE = Attribute("pulsQty", "FLOAT32", "CF", val="0.000001")
 _CONFIGURED = Attribute("setMag", "Struct", "SP", "AnalogueF")
+_LIMITS = tuple(Attribute(name, "Struct", "CF", "AnalogueF") for name in ("minVal", "maxVal"))
+"""What a client may set; nothing without them."""
 _COMPLEX = (Attribute("cVal", "Struct", "MX", "Vector", trigger="dchg"), *_q_t("MX"))
 _MAG = (Attribute("mag", "Struct", "MX", "AnalogueF", trigger="dchg"), *_q_t("MX"))
 
@@ -105,6 +107,7 @@ DO_TYPES: dict[str, tuple[str, tuple[Attribute, ...]]] = {
     ),
     "ASG": ("ASG", (_CONFIGURED,)),
     "ASG_Group": ("ASG", (_CONFIGURED._replace(fc="SG"),)),
+    "ASG_Ranged": ("ASG", (_CONFIGURED._replace(fc="SG"), *_LIMITS)),
     "MV_kW": ("MV", (*_MAG, _unit("kW"))),
     "MV_kVAr": ("MV", (*_MAG, _unit("kVAr"))),
     "MV_Hz": ("MV", (*_MAG, _unit("Hz"))),
@@ -229,6 +232,7 @@ NODE_TYPES: dict[str, tuple[str, NodeType]] = {
     "XCBR": ("XCBR", _SWITCH),
     "XSWI": ("XSWI", {**_SWITCH, "SwTyp": "ENS_SwTyp"}),
     "PTOC": ("PTOC", {"Str": "ACD", "Op": "ACT", "StrVal": "ASG_Group"}),
+    "PTOC_Ranged": ("PTOC", {"Str": "ACD", "Op": "ACT", "StrVal": "ASG_Ranged"}),
     "PSDE": ("PSDE", {"Str": "ACD", "GndStr": "ASG_Group"}),
     "PHAR": ("PHAR", {"Str": "ACD"}),
     "PSCH": ("PSCH", {"Op": "ACT"}),

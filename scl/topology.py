@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class DeviceKind(StrEnum):
@@ -37,6 +38,17 @@ class DerKind(StrEnum):
 
     MACHINE = "machine"
     INVERTER = "inverter"
+
+
+class Pickups(NamedTuple):
+    """Thresholds of one setting group."""
+
+    phase_a: float
+    earth_a: float
+
+
+Range = tuple[float, float]
+"""Least and greatest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +76,31 @@ class Device:
     closing_time_ms: float = 60.0
     phase_pickup_a: float = 600.0
     earth_pickup_a: float = 120.0
+    """Of setting group 1."""
     reclose_dead_times_ms: tuple[float, ...] = ()
     """One entry per automatic reclose shot before lock-out; empty: lock out at the first trip."""
     allow_parallel: bool = False
     """True: closing may join two live sides (make-before-break); default never."""
+    more_groups: tuple[Pickups, ...] = ()
+    """Setting groups 2, 3 and so on."""
+    active_group: int = 1
+    """The one that a new agent starts with."""
+    phase_pickup_range_a: Range | None = None
+    earth_pickup_range_a: Range | None = None
+    """What a client may set (minVal, maxVal); None: nothing."""
+    feed_groups: tuple[int, int] | None = None
+    """The group that is active while the device is fed from side A, and from side B; None: it does not follow."""
+
+    @property
+    def groups(self) -> tuple[Pickups, ...]:
+        """All setting groups as they are engineered, the first one is number 1."""
+        return (Pickups(self.phase_pickup_a, self.earth_pickup_a), *self.more_groups)
+
+    @property
+    def greatest_phase_pickup_a(self) -> float:
+        """No setting makes it higher: what others may count on."""
+        upper = () if self.phase_pickup_range_a is None else (self.phase_pickup_range_a[1],)
+        return max(*(group.phase_a for group in self.groups), 0.0, *upper)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ typedef struct {
     int32_t earth_direction;     /* isolated and compensated: of the last strike, while its residual voltage lasts */
     int32_t earth_strikes;       /* earth faults and restrikes since the start */
     int32_t earth_again;         /* 1: they come again and again, all of them forward */
+    double phase_pickup_a;       /* thresholds that the newest sample was compared with */
+    double earth_pickup_a;
     double current_re[4];        /* r.m.s. phasors A, B, C, residual; full cycle, nominal frame, corrected for frequency */
     double current_im[4];
     double voltage_re[4];
@@ -114,6 +116,9 @@ int32_t core_start(core_receiver *receiver, int32_t priority, char *error, int32
 /* Other keys from the next frame on, while frames come in. 0, EINVAL (none, too many, or authentication is off), ENOTSUP
    (AES-GMAC cannot be had), EAGAIN (a frame is still looked at with the keys before the last exchange). */
 int32_t core_rekey(core_receiver *receiver, const core_key *keys, int32_t count);
+/* Other thresholds from the next sample on, both together; the newest call counts. 0, EINVAL (not positive and finite),
+   EAGAIN (just now taken or offered by another thread: again later). */
+int32_t core_adjust(core_receiver *receiver, double phase_pickup_a, double earth_pickup_a);
 void core_stop(core_receiver *receiver);
 void core_close(core_receiver *receiver);
 int32_t core_event_fd(core_receiver *receiver);

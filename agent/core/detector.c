@@ -43,7 +43,15 @@ int detector_prepare(detector *d, const core_config *config) {
     strike_prepare(&d->strike, config);
     d->state.level = BLIND;
     d->state.live = LIVE_UNKNOWN;
+    detector_adjust(d, config->phase_pickup_a, config->earth_pickup_a);
     return wrong;
+}
+
+void detector_adjust(detector *d, double phase_pickup_a, double earth_pickup_a) {
+    d->config.phase_pickup_a = d->state.phase_pickup_a = phase_pickup_a;
+    d->config.earth_pickup_a = d->state.earth_pickup_a = earth_pickup_a;
+    onset_adjust(&d->onset, &d->config);
+    strike_adjust(&d->strike, &d->config);
 }
 
 /* The six published fields that wake the reader. */

@@ -83,6 +83,8 @@ typedef struct {
 
 /* 0, or -1 without memory. */
 int detector_prepare(detector *d, const core_config *config);
+/* Other thresholds, between two samples. What was measured, and an element that is on, stays. */
+void detector_adjust(detector *d, double phase_pickup_a, double earth_pickup_a);
 /* Forget the window: level blind until a cycle has passed. 1: a published field changed. */
 int detector_blind(detector *d);
 /* One sample of eight counts. 1: a published field changed. */

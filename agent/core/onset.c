@@ -27,10 +27,14 @@ void onset_prepare(onset *o, const core_config *config) {
     memset(o, 0, sizeof *o);
     o->cycle = config->rate / config->frequency;
     o->step = 2 * M_PI / o->cycle;
+    onset_adjust(o, config);
+    for (int l = 0; l < ONSET_LOOPS; l++) o->crest[l] = l < 3 ? crest * sqrt(3.0) : crest;
+}
+
+void onset_adjust(onset *o, const core_config *config) {
     o->slight_a = M_SQRT2 * fmin(SLIGHT_SHARE * config->phase_pickup_a, SLIGHT_SHARE_EARTH * config->earth_pickup_a);
     o->phase_a = M_SQRT2 * PROSPECTIVE * config->phase_pickup_a;
     o->earth_a = M_SQRT2 * PROSPECTIVE * config->earth_pickup_a;
-    for (int l = 0; l < ONSET_LOOPS; l++) o->crest[l] = l < 3 ? crest * sqrt(3.0) : crest;
 }
 
 void onset_forget(onset *o) { o->calm = o->age = o->phase_open = o->earth_open = 0; }

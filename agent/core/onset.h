@@ -22,6 +22,8 @@ typedef struct {
 } onset;
 
 void onset_prepare(onset *o, const core_config *config);
+/* The pick-up values of the configuration are others. */
+void onset_adjust(onset *o, const core_config *config);
 void onset_forget(onset *o);
 /* Phase currents and voltages (A, V) of this sample and of one cycle before. */
 void onset_sample(onset *o, const double now[3], const double before[3], const double volts[3], const double volts_before[3],

@@ -54,6 +54,11 @@ class Phasors(NamedTuple):
     """The figure is of before: the voltage is dead, faulted, not steady or not there."""
     elements: Element
     """Those that spoke in the present or last episode, and whether second harmonic restrains now."""
+    phase_pickup_a: float = 0.0
+    """Thresholds that the newest sample was compared with."""
+    earth_pickup_a: float = 0.0
+    earth_direction: Direction = Direction.NONE
+    """As in :class:`Earth`."""
 
 
 class Earth(NamedTuple):
@@ -126,6 +131,16 @@ class ProtectionCore:
             raise ValueError("AES-GMAC needs OpenSSL")
         return bool(answer == 0)
 
+    def adjust(self, phase_pickup_a: float, earth_pickup_a: float) -> bool:
+        """Other thresholds from the next sample on, both together; :meth:`phasors` tells when. False: try again.
+
+        ValueError: not positive and finite.
+        """
+        answer = lib.core_adjust(self._receiver, phase_pickup_a, earth_pickup_a)
+        if answer == errno.EINVAL:
+            raise ValueError("pick-up must be positive and finite")
+        return bool(answer == 0)
+
     def stop(self) -> None:
         """Stop and join the thread; the last measurement stays readable."""
         lib.core_stop(self._receiver)
@@ -172,6 +187,9 @@ class ProtectionCore:
             frequency_hz=state.frequency_hz or None,
             frequency_held=bool(state.frequency_held),
             elements=Element(state.elements),
+            phase_pickup_a=state.phase_pickup_a,
+            earth_pickup_a=state.earth_pickup_a,
+            earth_direction=Direction(state.earth_direction),
         )
 
     def earth(self) -> Earth:

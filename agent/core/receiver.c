@@ -134,6 +134,7 @@ core_receiver *core_open(const core_config *config, char *error, int32_t size) {
     }
     r->authenticated = config->key_count != 0;
     memset(r->config.keys, 0, sizeof r->config.keys);
+    adjust_prepare(&r->adjustment);
     if (detector_prepare(&r->detector, &r->config)) {
         fail(error, size, "memory");
         core_close(r);
@@ -181,6 +182,10 @@ void core_close(core_receiver *r) {
 }
 
 int32_t core_rekey(core_receiver *r, const core_key *keys, int32_t count) { return keys_exchange(&r->keys, keys, count); }
+
+int32_t core_adjust(core_receiver *r, double phase_pickup_a, double earth_pickup_a) {
+    return adjust_offer(&r->adjustment, phase_pickup_a, earth_pickup_a);
+}
 
 int32_t core_event_fd(core_receiver *r) { return r->event; }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "adjust.h"
 #include "detector.h"
 #include "frame.h"
 #include "keys.h"
@@ -19,6 +20,7 @@ struct core_receiver {
     stream_keys keys;
     int authenticated;
     detector detector;
+    adjustment adjustment;
     core_counters counters;
     /* supervision */
     int have_sample, last_sample, backward, backward_sample;

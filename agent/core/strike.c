@@ -33,11 +33,13 @@ void strike_prepare(strike *s, const core_config *config) {
     s->current_scale = config->current_scale;
     s->voltage_scale = config->voltage_scale / 3.0;
     s->crest = M_SQRT2 * config->nominal_v / sqrt(3.0);
-    s->least_charge = config->earth_pickup_a * s->cycle / (2 * M_PI);
+    strike_adjust(s, config);
     s->coil = config->earth_mode == EARTH_WATTMETRIC;
     s->rest = s->coil ? s->cycle + s->quarter : s->quarter; /* the coil's current of before must not count */
     strike_forget(s);
 }
+
+void strike_adjust(strike *s, const core_config *config) { s->least_charge = config->earth_pickup_a * s->cycle / (2 * M_PI); }
 
 void strike_forget(strike *s) {
     s->age = s->even = s->run = 0;

@@ -44,6 +44,8 @@ typedef struct {
 } strike_input;
 
 void strike_prepare(strike *s, const core_config *config);
+/* The earth pick-up of the configuration is another. */
+void strike_adjust(strike *s, const core_config *config);
 /* After a gap; what was counted stays. */
 void strike_forget(strike *s);
 void strike_sample(strike *s, const strike_input *in, int64_t index);

@@ -26,8 +26,17 @@
 #define VALIDITY 3u
 #define TEST 0x800u
 
+/* 1: other thresholds count from here on. */
+static int adjusted(core_receiver *r) {
+    double phase_a, earth_a;
+    if (!adjust_take(&r->adjustment, &phase_a, &earth_a)) return 0;
+    detector_adjust(&r->detector, phase_a, earth_a);
+    return 1;
+}
+
 void supervision_evaluate(core_receiver *r, const int32_t values[CORE_CHANNELS], int64_t time_us, int voltage_good) {
     publish_sample(r, values, time_us);
+    adjusted(r);
     if (detector_sample(&r->detector, values, time_us, voltage_good)) publish_change(r);
 }
 
@@ -137,6 +146,7 @@ void supervision_take(core_receiver *r, const frame_asdu *asdu, int64_t now_us) 
 }
 
 void core_quiet(core_receiver *r, int64_t now_us) {
+    if (adjusted(r)) publish_state(r);
     if (r->quiet || now_us - r->last_received < r->config.blind_after_us) return;
     r->quiet = 1;
     r->have_sample = 0;

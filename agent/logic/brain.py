@@ -15,6 +15,7 @@ from agent.logic import gate, isolate, lead, observe, orders, verdict
 from agent.logic.agree import asked, consider, hear
 from agent.logic.config import BrainConfig
 from agent.logic.direction import episode_zone
+from agent.logic.feed import feed_side
 from agent.logic.grid import Grid
 from agent.logic.messages import (
     Action,
@@ -67,6 +68,11 @@ class Brain:
     def idle(self) -> bool:
         """Nothing to decide: of what far peers say only requests matter at once."""
         return self._idle and not self.state.asking
+
+    @property
+    def fed_from(self) -> int:
+        """1: from side A, 2: from side B, 0: not known, from both or not at all."""
+        return feed_side(self.state)
 
     @property
     def last_report(self) -> Report | None:

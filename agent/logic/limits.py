@@ -114,7 +114,7 @@ class Limits:
         limit = (volts_kv - feeder.min_voltage_pu * feeder.nominal_kv) * feeder.nominal_kv
         whole = max(hypot(source.r1_ohm + r, source.x1_ohm + x), 1e-9)
         least_a = OVER_SQRT2_SQRT3 * volts_kv * 1e3 / (3**0.5) / whole
-        pickup = max((grid.devices[d].phase_pickup_a for d in devices if grid.breaker[d]), default=0.0)
+        pickup = max((grid.devices[d].greatest_phase_pickup_a for d in devices if grid.breaker[d]), default=0.0)
         return r, x, drop, limit, least_a >= self.state.config.reach_factor * pickup
 
     def _base(self, device: int, zone: int) -> tuple[float, float]:

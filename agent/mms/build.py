@@ -48,6 +48,14 @@ class Leaf(NamedTuple):
     kind: str
 
 
+class Setting(NamedTuple):
+    """A value of setting groups: of the active one (FC SG), and of the one that is edited (FC SE)."""
+
+    active: Any
+    edited: Any
+    kind: str
+
+
 class Built(NamedTuple):
     """The library's model, and handles of what the server works with later."""
 
@@ -56,6 +64,10 @@ class Built(NamedTuple):
     """By ``LD/LN.DO.DA``."""
     objects: dict[str, Any]
     """Controllable data objects by ``LD/LN.DO``."""
+    settings: dict[str, Setting]
+    """Attributes of setting groups by ``LD/LN.DO.DA``."""
+    group_blocks: dict[str, Any]
+    """Setting group control blocks by logical device."""
     kept: list[Any]
     """Has to live as long as the model."""
 
@@ -65,12 +77,19 @@ def build(iec: Any, tree: Tree) -> Built:
     return _Builder(iec).build(tree)
 
 
+def edited(attribute: Attribute) -> Attribute:
+    """The attribute of the setting group that is edited, to one of the active group."""
+    return attribute._replace(fc="SE", parts=tuple(edited(part) for part in attribute.parts))
+
+
 class _Builder:
     def __init__(self, iec: Any) -> None:
         self._iec = iec
         self._problems: list[str] = []
         self._leaves: dict[str, Leaf] = {}
         self._objects: dict[str, Any] = {}
+        self._settings: dict[str, dict[str, Leaf]] = {}
+        self._group_blocks: dict[str, Any] = {}
         self._kept: list[Any] = []
 
     def build(self, tree: Tree) -> Built:
@@ -80,7 +99,10 @@ class _Builder:
         if self._problems:
             self._iec.IedModel_destroy(model)
             raise ModelError(self._problems)
-        return Built(model, self._leaves, self._objects, self._kept)
+        settings = {
+            where: Setting(of["SG"].handle, of["SE"].handle, of["SG"].kind) for where, of in self._settings.items()
+        }
+        return Built(model, self._leaves, self._objects, settings, self._group_blocks, self._kept)
 
     def _keep(self, made: Any, where: str) -> Any:
         if made is None:
@@ -114,6 +136,9 @@ class _Builder:
             self._object(inner, part, f"{where}.{part.name}")
         for attribute in data.attributes:
             self._attribute(inner, attribute, f"{where}.{attribute.name}")
+            if attribute.fc == "SG":
+                # The same once more, of the group that is edited: SCL does not say it, IEC 61850-8-1 takes it for said.
+                self._attribute(inner, edited(attribute), f"{where}.{attribute.name}")
 
     def _attribute(self, parent: Any, attribute: Attribute, where: str) -> None:
         iec = self._iec
@@ -128,13 +153,15 @@ class _Builder:
         self._keep(made, where)
         if attribute.parts:
             # The binding casts no data attribute to a node; the tree gives it as one.
-            inner = iec.ModelNode_getChild(parent, attribute.name)
+            inner = iec.ModelNode_getChildWithFc(parent, attribute.name, constraint)
             for part in attribute.parts:
                 self._attribute(inner, part, f"{where}.{part.name}")
         if attribute.value:
             self._configured(made, attribute, where)
         if attribute.fc in LIVE_FCS and attribute.kind != STRUCT:
             self._leaves[where] = Leaf(made, attribute.kind)
+        if attribute.fc in ("SG", "SE") and attribute.kind != STRUCT:
+            self._settings.setdefault(where, {})[attribute.fc] = Leaf(made, attribute.kind)
 
     def _configured(self, handle: Any, attribute: Attribute, where: str) -> None:
         make = self._maker(attribute.kind)
@@ -176,9 +203,17 @@ class _Builder:
             self._report(parent, report, where)
         for block in node.goose:
             self._goose(parent, block, where)
+        for log in node.logs:
+            self._keep(iec.Log_create(log, parent), f"{where}.{log}")
+        for control in node.log_controls:
+            made = iec.LogControlBlock_create(
+                control.name, parent, control.data_set or None, control.log, control.triggers, control.integrity_ms,
+                control.enabled, control.reasons,
+            )  # fmt: skip
+            self._keep(made, f"{where}.{control.name}")
         if node.groups is not None:
             made = iec.SettingGroupControlBlock_create(parent, node.groups.active, node.groups.groups)
-            self._keep(made, f"{where}.SGCB")
+            self._group_blocks[where.partition("/")[0]] = self._keep(made, f"{where}.SGCB")
 
     def _report(self, parent: Any, report: Report, where: str) -> None:
         for name in report.names:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from lxml import etree
 
 from agent.mms import tree
-from agent.mms.tree import Attribute, DataObject, DataSet, Device, Goose, Groups, Node, Report, Tree
+from agent.mms.tree import Attribute, DataObject, DataSet, Device, Goose, Groups, LogControl, Node, Report, Tree
 from scl.elements import tag
 from scl.model import children, ied_node, type_nodes
 
@@ -19,6 +19,10 @@ _FIELDS = {
     "configRef": 128,
 }  # fmt: skip
 _TRIGGERS = {"dchg": tree.DCHG, "qchg": tree.QCHG, "dupd": tree.DUPD, "period": tree.PERIOD, "gi": tree.GI}
+
+_NODE = (("prefix", ""), ("lnClass", "LLN0"), ("inst", ""))
+_LOG_NODE = (("prefix", ""), ("lnClass", "LLN0"), ("lnInst", ""))
+"""Parts of a logical node's name, and what they are where they are missing."""
 
 Values = dict[str, str]
 """Path below the logical node to the configured value."""
@@ -40,6 +44,8 @@ class _Reader:
     def __init__(self, root: etree._Element, ied: str) -> None:
         self._ied = ied
         self._types = type_nodes(root)
+        self._logs: dict[str, set[tuple[str, str]]] = {}
+        """By logical device: (logical node, log)."""
         self._addresses = {
             (gse.get("ldInst", ""), gse.get("cbName", "")): gse
             for gse in root.iter(tag("GSE"))
@@ -59,6 +65,11 @@ class _Reader:
 
     def _device(self, element: etree._Element) -> Device:
         inst = element.get("inst", "")
+        self._logs[inst] = {
+            ("".join(node.get(name, default) for name, default in _NODE), _log_name(log, inst))
+            for node in children(element, "LN0", "LN")
+            for log in children(node, "Log")
+        }
         nodes = tuple(self._node(node, inst) for node in children(element, "LN0", "LN"))
         return Device(inst, element.get("ldName", ""), nodes)
 
@@ -66,8 +77,6 @@ class _Reader:
         ln_class = element.get("lnClass", "LLN0")
         prefix, inst = element.get("prefix", ""), element.get("inst", "")
         where = f"{self._ied}, {device}/{prefix}{ln_class}{inst}"
-        for part in children(element, "LogControl"):
-            raise UndescribedError(f"{where}: {part.get('name')}: this server keeps no log")
         for part in children(element, "SampledValueControl"):
             raise UndescribedError(f"{where}: {part.get('name')}: this server sends no Sampled Values")
         values: Values = {}
@@ -85,6 +94,8 @@ class _Reader:
             tuple(_report(part) for part in children(element, "ReportControl")),
             tuple(self._goose(part, device) for part in children(element, "GSEControl")),
             None if setting is None else Groups(_int(setting, "numOfSGs", 1), _int(setting, "actSG", 1)),
+            tuple(self._log_control(part, device, where) for part in children(element, "LogControl")),
+            tuple(_log_name(part, device) for part in children(element, "Log")),
         )  # fmt: skip
 
     # --- types -------------------------------------------------------------------------------------------------------
@@ -145,6 +156,18 @@ class _Reader:
             members.append("$".join([node, fcda.get("fc", ""), *rest]).replace(".", "$"))
         return DataSet(element.get("name", ""), tuple(members))
 
+    def _log_control(self, element: etree._Element, device: str, where: str) -> LogControl:
+        chosen, holder = element.find(tag("TrgOps")), element.get("ldInst") or device
+        node = "".join(element.get(name, default) for name, default in _LOG_NODE)
+        log = element.get("logName", "")
+        if holder != device or (node, log) not in self._logs.get(device, ()):
+            raise UndescribedError(f"{where}: {element.get('name')}: there is no log {log} in {holder}/{node}")
+        return LogControl(
+            element.get("name", ""), element.get("datSet", ""), f"{holder}/{node}${log}",
+            element.get("logEna", "true") == "true", 0 if chosen is None else _triggers(chosen, gi=False),
+            _int(element, "intgPd"), element.get("reasonCode", "true") == "true",
+        )  # fmt: skip
+
     def _goose(self, element: etree._Element, device: str) -> Goose:
         name = element.get("name", "")
         gse = self._addresses.get((device, name))
@@ -156,6 +179,11 @@ class _Reader:
             most, p.get("MAC-Address", ""), int(p.get("APPID", "0"), 16),
             int(p.get("VLAN-ID", "0"), 16), int(p.get("VLAN-PRIORITY", "4")),
         )  # fmt: skip
+
+
+def _log_name(element: etree._Element, device: str) -> str:
+    """A log without a name is its logical device's (IEC 61850-6, 9.3.3)."""
+    return element.get("name") or device
 
 
 def _report(element: etree._Element) -> Report:

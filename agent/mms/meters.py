@@ -22,3 +22,8 @@ class Meters(NamedTuple):
     earth_picked: bool = False
     restrained: bool = False
     """Second harmonic holds back the pick-up elements, now."""
+    phase_pickup_a: float = 0.0
+    earth_pickup_a: float = 0.0
+    """Thresholds that the newest sample was compared with."""
+    earth_direction: int = 0
+    """Of the last earth fault that struck (isolated and compensated), as :class:`agent.logic.messages.Direction`."""

@@ -24,17 +24,21 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.logic.messages import CommandKind, CommandResult, Refusal
-from agent.mms import goose_blocks
+from agent.mms import control_blocks
 from agent.mms.build import ModelError, build
 from agent.mms.callers import ANYBODY, Callers, show_out_strangers
 from agent.mms.episodes import Episodes
+from agent.mms.files import serve
+from agent.mms.logs import keep, log_ena_only, references
 from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
+from agent.mms.services import NO_SERVICES, Services
+from agent.mms.settings import SettingGroups, unfollowed
 from agent.mms.tree import Tree
 from agent.mms.values import Writer
 
 VENDOR = "FLISR"
 SETTINGS = ("SP", "SV", "SG", "SE", "CF", "DC")
-"""Functional constraints that no client writes."""
+"""Functional constraints that no client writes, but for what :class:`SettingGroups` follows."""
 EXECUTION_LIMIT_S = 5.0
 """An order that the brain has not answered by then is reported as failed (time limit over)."""
 
@@ -47,7 +51,14 @@ Answer = Callable[[int], CommandResult | None]
 class MmsServer:
     """One IED's server. Not for threads: every method, and every callback, runs in the caller's thread."""
 
-    def __init__(self, tree: Tree, submit: Submit, answer: Answer, callers: Callers = ANYBODY) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        submit: Submit,
+        answer: Answer,
+        callers: Callers = ANYBODY,
+        services: Services = NO_SERVICES,
+    ) -> None:
         """ModelError: the data model has what this server cannot serve."""
         # Imported here: the binding costs 10 MB and is of no use to an agent without an MMS listener.
         import pyiec61850.pyiec61850 as iec
@@ -66,7 +77,27 @@ class MmsServer:
         self._kept.append(built)
         self._server = iec.IedServer_create(built.model)
         iec.IedServer_setServerIdentity(self._server, VENDOR, "flisr agent", "1")
-        self._kept.append(goose_blocks.guard(iec, self._server))
+        self._kept.append(serve(iec, self._server, services.files, self.failures.append))
+        self._goose = control_blocks.GooseBlocks(iec, self._server)
+        problems = unfollowed(tree, built)
+        if problems:
+            raise ModelError(problems)
+        self._settings: SettingGroups | None = None
+        rules: dict[int, control_blocks.Allowed] = {
+            int(iec.ACSI_CLASS_GoCB): control_blocks.read_only,
+            int(iec.ACSI_CLASS_SGCB): control_blocks.read_only,
+        }
+        if services.settings is not None and built.group_blocks:
+            self._settings = SettingGroups(
+                iec, self._server, tree, built, callers, services.settings, self.failures.append
+            )
+            rules[int(iec.ACSI_CLASS_SGCB)] = self._settings.allowed
+        rules[int(iec.ACSI_CLASS_LCB)] = log_ena_only
+        if services.journal is not None:
+            self._kept.append(keep(self._server, tree, services.journal, self.failures.append))
+        elif any(references(tree)):
+            raise ModelError([f"{reference}: nothing to keep this log in" for reference in references(tree)])
+        self._kept.append(control_blocks.guard(iec, self._server, rules, self.failures.append))
         self._kept.append(show_out_strangers(self._server, callers))
         for constraint in SETTINGS:
             # A setting that nobody follows would be a lie: they change with the SCL only.
@@ -111,6 +142,8 @@ class MmsServer:
 
     def update(self, state: IedState, now_us: int) -> None:
         """Show the state; only what changed is written, with quality and the time of change."""
+        if self._settings is not None:
+            self._settings.show()
         if state == self._state:
             return
         self._state = state
@@ -118,6 +151,7 @@ class MmsServer:
         try:
             for step in self._episodes.steps(state):
                 self._values.write(step, now_us)
+            self._goose.show(state.protection_alive)
         finally:
             self._iec.IedServer_unlockDataModel(self._server)
 

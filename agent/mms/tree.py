@@ -102,6 +102,19 @@ class Goose(NamedTuple):
     vlan_priority: int
 
 
+class LogControl(NamedTuple):
+    """A log control block."""
+
+    name: str
+    data_set: str
+    log: str
+    """``LD/LN$log``."""
+    enabled: bool
+    triggers: int
+    integrity_ms: int
+    reasons: bool
+
+
 class Groups(NamedTuple):
     """A setting group control block."""
 
@@ -120,6 +133,9 @@ class Node(NamedTuple):
     reports: tuple[Report, ...] = ()
     goose: tuple[Goose, ...] = ()
     groups: Groups | None = None
+    log_controls: tuple[LogControl, ...] = ()
+    logs: tuple[str, ...] = ()
+    """Names of the logs that are kept in the node."""
 
     @property
     def name(self) -> str:

@@ -120,6 +120,12 @@ def _fault(state: IedState, on: bool) -> Values:
     return {"general": on, "dirGeneral": int(state.measurement.direction) if on else 0}
 
 
+def _earth_alarm(state: IedState, _place: Place) -> Values:
+    """The direction is that of the strike: no phase element need have started."""
+    on = state.measurement.earth_alarm
+    return {"general": on, "dirGeneral": _meters(state).earth_direction if on else 0}
+
+
 def _episode(state: IedState, _place: Place) -> int:
     measurement = state.measurement
     return measurement.start_us if _started(state) else measurement.end_us
@@ -299,7 +305,7 @@ ROWS: Final[Mapping[str, Mapping[str, Row]]] = MappingProxyType(
             "Str": Row(_M, _overcurrent_start, _episode),
             "Op": Row(_M, _overcurrent_operate, _picked),
         },
-        "PSDE": {"Str": Row(_M, lambda state, _: _fault(state, state.measurement.earth_alarm))},
+        "PSDE": {"Str": Row(_M, _earth_alarm)},
         "PHAR": {"Str": Row(_M, lambda state, _: _fault(state, _meters(state).restrained))},
         "PTRC": {
             "Str": Row(_P, lambda state, _: _fault(state, _started(state)), _episode),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agent.goose.known import Mark
 from agent.goose.stream import Stream
 from agent.logic.messages import LockRecord
+from agent.logic.thresholds import refused
 from agent.security.ring import GRACE_S
 from agent.station import plain
-from scl.topology import Feeder
+from scl.topology import Feeder, Pickups
 
 if TYPE_CHECKING:
     from agent.station.engine import BrainFace
@@ -63,6 +64,14 @@ class LinkConfig(NamedTuple):
     udp_interface: str = "127.0.0.1"
 
 
+class Setting(NamedTuple):
+    """What the overcurrent elements are set to."""
+
+    group: int
+    """The active setting group."""
+    pickups: Pickups
+
+
 class PeerName(NamedTuple):
     """For people."""
 
@@ -105,11 +114,28 @@ class Start:
     marks: dict[str, Mark]
     """How far each stream had come, by control block reference."""
     time_good: bool
+    setting: Setting | None = None
+    """None: as the SCD says."""
 
     @classmethod
     def load(cls, document: dict[str, Any]) -> Start:
         """From JSON; ValueError if it does not fit."""
         return plain.load(cls, document)
+
+    def refuses(self, setting: Setting) -> str:
+        """Why the elements must not be set so, whoever says so; empty: they may."""
+        feeder, device = self.agent.feeder, self.agent.device
+        number = len(feeder.devices[device].groups)
+        if not 1 <= setting.group <= number:
+            return f"there are {number} setting groups"
+        return refused(feeder, device, setting.group, setting.pickups)
+
+    def pickups(self) -> Setting:
+        """What the elements start with."""
+        if self.setting is not None and not self.refuses(self.setting):
+            return self.setting
+        device = self.agent.feeder.devices[self.agent.device]
+        return Setting(device.active_group, device.groups[device.active_group - 1])
 
     def restored(self) -> LockRecord | None:
         """The brain's start: an unreadable latch starts locked."""

@@ -33,8 +33,13 @@ def _check(record: Any) -> int:
 
 def replace(path: Path, data: bytes) -> None:
     """On disk when it returns: temporary file, fsync, rename, fsync of the directory. OSError: the former stands."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    stage(path, data)
+    settle(path)
+
+
+def stage(path: Path, data: bytes) -> None:
+    """The first half: on disk beside the former, which :func:`settle` has yet to replace by it."""
+    descriptor = os.open(_beside(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         view = memoryview(data)
         while view:
@@ -42,9 +47,17 @@ def replace(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    temporary.rename(path)
+
+
+def settle(path: Path) -> None:
+    """The second half."""
+    _beside(path).rename(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")

@@ -52,6 +52,8 @@ class BrainFace(Protocol):
     def deadline(self) -> int | None: ...
     @property
     def idle(self) -> bool: ...
+    @property
+    def fed_from(self) -> int: ...
     def start(self, now: int) -> list[Action]: ...
     def measure(self, measurement: Measurement, now: int) -> list[Action]: ...
     def breaker(self, status: BreakerStatus, now: int) -> list[Action]: ...
@@ -112,6 +114,14 @@ class Engine:
     def idle(self) -> bool:
         """Nothing to decide: only claims and requests of others matter at once."""
         return self._brain.idle
+
+    @property
+    def fed_from(self) -> int:
+        """1: from side A, 2: from side B, 0: not known. Nothing that is decided in a fault stands on it."""
+        try:
+            return self._brain.fed_from
+        except Exception:
+            return 0
 
     # --- events in ---------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,14 @@ from collections.abc import Callable
 
 from agent.mms.audit import Audit
 from agent.mms.callers import Callers
+from agent.mms.files import Files
+from agent.mms.journal import Journal
+from agent.mms.logs import references
 from agent.mms.model import IedState
 from agent.mms.porter import LOOPBACK, Doorway, Porter
 from agent.mms.server import MmsServer, quiet_library
+from agent.mms.services import NO_SERVICES, Services
+from agent.mms.settings import Store
 from agent.mms.tls import IdentityError
 from agent.mms.tree import Tree
 from agent.mms.wiring import unfilled
@@ -26,19 +31,37 @@ ENDS_SOON_S = 7 * 86_400
 """So long before its certificate or the authority's list is over a person is asked for."""
 
 
+def services_of(tree: Tree, log: EventLog, alarms: Alarms, store: Store | None) -> Services:
+    """What a client may set, fetch and look up; all of it lies beside the event log. OSError if that cannot be had."""
+    directory = log.path.parent
+    logs = (log.path, log.path.with_name(f"{log.path.name}.1"))
+    journal = Journal(directory / "logs.sqlite") if any(references(tree)) else None
+    if journal is not None and journal.lost:
+        alarms.event("mms_log_lost", "mms_log", journal.lost, "MMS log begins anew")
+    return Services(store, Files(directory / "files", directory / "records", logs), journal)
+
+
 class Face:
     """One server. Without a client it is served less often."""
 
-    def __init__(self, tree: Tree, orders: Orders, log: EventLog, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        orders: Orders,
+        log: EventLog,
+        say: Callable[[str], None],
+        services: Services = NO_SERVICES,
+    ) -> None:
         """ModelError if no server can be made of the model; what it cannot fill is told to the log."""
         self._log = log
         self._say = say
         self.due = 0.0
         """When to call :meth:`serve`, s monotonic."""
         quiet_library()
+        self._services = services
         self._callers = Callers()
         self._server = MmsServer(
-            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers
+            tree, lambda kind, origin: orders.submit(kind, origin, False), orders.take, self._callers, services
         )
         self._porter: Porter | None = None
         self._alarms: Alarms | None = None
@@ -119,3 +142,4 @@ class Face:
         if self._porter is not None:
             self._porter.close()
         self._server.close()
+        self._services.close()

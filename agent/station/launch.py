@@ -17,9 +17,11 @@ from agent.station import keyset, plain
 from agent.station.keeper import KeySource
 from agent.station.lockfile import lock
 from agent.station.served import HOLD_S, Served, ServerOptions
+from agent.station.settings import Engineered
 from agent.station.station import Station, StationSettings
 from agent.time.clock import PtpSettings, SourceKind, TimeSource
 from agent.time.profile import Profile
+from scl.topology import Feeder
 
 if TYPE_CHECKING:
     from agent.mms.porter import Doorway
@@ -240,6 +242,7 @@ def run(options: Options, say: Callable[[str], None]) -> int:
         model=model,
         document=document,
         keys=KeySource(source, options.udp, agent["sv"] is not None, keys_end(agent)),
+        engineered=Engineered(plain.load(Feeder, agent["feeder"]), agent["device"], agent["sv"] is not None),
     )
     if options.udp:
         say("R-GOOSE and R-SV over UDP")

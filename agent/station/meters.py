@@ -18,6 +18,9 @@ def meters_of(phasors: Phasors) -> Meters:
         Element.PHASE_PICKUP in spoke,
         Element.EARTH_PICKUP in spoke,
         Element.RESTRAINED in spoke,
+        phasors.phase_pickup_a,
+        phasors.earth_pickup_a,
+        int(phasors.earth_direction),
     )
 
 

@@ -36,6 +36,8 @@ from agent.logic.messages import (
     Report,
 )
 from agent.station import channel, plain, realtime
+from agent.station.adjusting import AdjustedCore, Adjusting
+from agent.station.config import Setting
 from agent.station.engine import BrainFace, Details, Engine
 from agent.station.meters import meters_of
 from agent.station.rekey import RekeyedCore, RekeyedWire, Rekeying
@@ -55,7 +57,7 @@ BROKEN = 70
 """Exit status after too many internal errors (EX_SOFTWARE): the supervisor starts anew."""
 
 
-class Core(RekeyedCore, Protocol):
+class Core(RekeyedCore, AdjustedCore, Protocol):
     """What the loop needs of :class:`agent.core.protection.ProtectionCore`."""
 
     def fileno(self) -> int: ...
@@ -112,6 +114,8 @@ class Loop:
         digest: str,
         time_good: bool,
         limits: list[str],
+        setting: Setting | None = None,
+        refuses: Callable[[Setting], str] = lambda _setting: "",
     ) -> None:
         self._wire = wire
         self._core = core
@@ -139,6 +143,7 @@ class Loop:
         self._woken_at = 0
         self._busy_max = 0
         self._rekeying = Rekeying(wire, core, self.event)
+        self._adjusting = Adjusting(core, setting, refuses, self.event)
         self._engine = Engine(new_brain, restored, self, clock)
         self._time_good = time_good
 
@@ -279,6 +284,7 @@ class Loop:
                 self._engine.measured(self._core.measurement(), now, force=True)
             self._errors = max(0, self._errors - 1) if self._turns % 64 == 0 else self._errors
             self._rekeying.go_on(now)
+            self._adjusting.go_on(now, self._engine.idle)
         if self._wire.relax(self._engine.idle):
             self._take_in()
         self._show(now)
@@ -317,6 +323,7 @@ class Loop:
             now, engine.report, engine.measurement, engine.status, engine.breaker_fresh, engine.order,
             due or 0, peers, self._wire.numbers(), counters, self._limits, self._wire.marks(),
             self._wire.subscriptions(), None if self._core is None else meters_of(self._core.phasors()),
+            self._adjusting.group, engine.fed_from, engine.idle,
         )  # fmt: skip
         self._segment.write_snapshot(snapshot.encode())
 
@@ -398,6 +405,10 @@ class Loop:
                 self._engine.time_quality(bool(message["good"]), now)
             case "keys":
                 self._rekeying.exchange(message, now)
+            case "setting":
+                self._adjusting.order(message, now, self._engine.idle)
+                # Who changed it looks at its effect next.
+                self._snapshot_taken = 0
             case "samples":
                 block = b"" if self._core is None else self._core.block(int(message["count"]))
                 self._tell({"t": "samples", "size": self._segment.write_samples(block)})
@@ -439,7 +450,7 @@ def run(document: dict[str, Any]) -> int:
         print("another protection process runs in this state directory", file=sys.stderr)
         return 75
     wire = StationWire(start.agent, start.numbers, marks=start.marks)
-    core = sampled.core(start.agent)
+    core = sampled.core(start.agent, start.pickups().pickups)
     new_brain = config.brain_maker(start.agent)
     rehearse(start.agent, clock())
     limits = realtime.prepare(start.agent.priority)
@@ -452,6 +463,8 @@ def run(document: dict[str, Any]) -> int:
         start.agent.digest,
         start.time_good,
         limits,
+        start.pickups(),
+        start.refuses,
     )
     if wire.iv_problem:
         loop.event("ivs_lost", clock(), (("why", wire.iv_problem), ("alarm", True)))

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 from agent.security.ring import EVER, KeyGroup
 from agent.station.config import AgentConfig, KeyConfig
-from scl.topology import NeutralMode
+from scl.topology import NeutralMode, Pickups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.core.config import Key
     from agent.core.protection import ProtectionCore
+
+
+ZERO_SHARE = 0.02
 
 
 def core_keys(keys: Iterable[KeyConfig], grace_s: int) -> tuple[Key, ...]:
@@ -28,8 +31,11 @@ def core_keys(keys: Iterable[KeyConfig], grace_s: int) -> tuple[Key, ...]:
     )
 
 
-def core(agent: AgentConfig) -> ProtectionCore | None:
-    """The receiver of the device's stream, not yet started; None for a device without a merging unit."""
+def core(agent: AgentConfig, pickups: Pickups) -> ProtectionCore | None:
+    """The receiver of the device's stream, not yet started; None for a device without a merging unit.
+
+    What counts as no current follows the engineered pick-up, not the one that is set.
+    """
     if agent.sv is None:
         return None
     from agent.core.config import EarthMode, Layer2, Layout, Multicast, ProtectionConfig
@@ -55,8 +61,9 @@ def core(agent: AgentConfig) -> ProtectionCore | None:
             layout=Layout[agent.sv.layout],
             conf_rev=agent.sv.conf_rev,
             keys=core_keys(agent.sv.keys, agent.key_grace_s),
-            phase_pickup_a=device.phase_pickup_a,
-            earth_pickup_a=device.earth_pickup_a,
+            phase_pickup_a=pickups.phase_a,
+            earth_pickup_a=pickups.earth_a,
+            zero_current_a=ZERO_SHARE * device.phase_pickup_a,
             nominal_kv=agent.feeder.nominal_kv,
             earth_mode=earth[agent.feeder.neutral],
         )

@@ -44,6 +44,12 @@ class Snapshot(NamedTuple):
     """Each subscription, in the order of the configuration, the breaker's last."""
     meters: Meters | None = None
     """None: no samples."""
+    group: int = 0
+    """The setting group that the elements were given last; 0: there are none."""
+    fed_from: int = 0
+    """1: from side A, 2: from side B, 0: not known."""
+    idle: bool = False
+    """The brain has nothing to decide."""
 
     def encode(self) -> bytes:
         """For the shared memory."""
@@ -79,4 +85,8 @@ def describe(snap: Snapshot, names: dict[int, str]) -> dict[str, Any]:
         "numbers": snap.numbers,
         "counters": snap.counters,
         "limits": list(snap.limits),
+        "setting_group": snap.group,
+        "phase_pickup_a": None if snap.meters is None else snap.meters.phase_pickup_a,
+        "earth_pickup_a": None if snap.meters is None else snap.meters.earth_pickup_a,
+        "fed_from": ("", "a", "b")[snap.fed_from],
     }

@@ -27,6 +27,7 @@ from agent.station.keeper import Keeper, KeySource
 from agent.station.memory import Memory
 from agent.station.orders import Orders
 from agent.station.recorder import SAMPLE_SIZE, Recorder
+from agent.station.settings import Engineered, Settings
 from agent.station.shown import ServedModel, Shown
 from agent.station.snapshot import describe
 from agent.station.supervisor import MODULE, OtherConfigurationError, Supervisor, stop_running
@@ -66,6 +67,8 @@ class StationSettings:
     )
     keys: KeySource | None = None
     """Where the keys come from; None: those of the start document stay."""
+    engineered: Engineered | None = None
+    """What a client may set is judged by; None: nothing is set."""
 
 
 class Station:
@@ -86,6 +89,9 @@ class Station:
         self._keeper: Keeper | None = None
         if settings.keys is not None:
             self._keeper = Keeper(settings.keys, self._tell, self._log, self._alarms)
+        self._settable: Settings | None = None
+        if settings.engineered is not None:
+            self._settable = Settings(directory, settings.engineered, self._log, self._alarms, self._tell)
         self._asked_to_reload = False
         self._selector = selectors.DefaultSelector()
         self._door = local.Door(directory, self._request)
@@ -149,6 +155,8 @@ class Station:
         self._tell_time()
         if self._keeper is not None:
             self._keeper.attached(how == "attached to")
+        if self._settable is not None:
+            self._settable.attached()
         self._alarms.end("protection")
         self._on_bell()
 
@@ -156,6 +164,8 @@ class Station:
         """The start document: configuration, what is remembered, time quality, all as they are now."""
         record, unreadable, numbers, marks = self._memory.start()
         document = self._settings.document(record, unreadable, numbers, self._time.good)
+        if self._settable is not None:
+            document["setting"] = plain.dump(self._settable.setting)
         return {**document, "marks": plain.dump(marks)}
 
     def _on_signal(self, _number: int, _frame: object) -> None:
@@ -227,6 +237,8 @@ class Station:
         snap = self._read_snapshot()
         if snap is not None:
             self._memory.follow(snap, time.monotonic())
+            if self._settable is not None:
+                self._settable.follow(snap, time.monotonic())
 
     def _check_time(self) -> TimeState:
         return self._time_watch.check(*both_clocks_us())
@@ -417,12 +429,13 @@ class Station:
         settings = self._settings
         if settings.mms is None:
             return
-        from agent.station.face import Face
+        from agent.station.face import Face, services_of
 
         try:
             served = plain.load(ServedModel, json.loads(settings.model))
-            face = Face(served.tree, self._orders, self._log, self._say)
-        except ValueError as error:
+            services = services_of(served.tree, self._log, self._alarms, self._settable)
+            face = Face(served.tree, self._orders, self._log, self._say, services)
+        except (ValueError, OSError) as error:
             self._alarms.event("mms_failed", "mms", str(error))
             return
         settings.model = ""

@@ -21,9 +21,7 @@ class Onset:
     def __init__(self, config: ProtectionConfig, cycle: int) -> None:
         self._cycle = cycle
         root = math.sqrt(2)
-        self._slight = root * min(SLIGHT_SHARE * config.phase_pickup_a, SLIGHT_SHARE_EARTH * config.earth_pickup_a)
-        self._phase_a = root * PROSPECTIVE * config.phase_pickup_a
-        self._earth_a = root * PROSPECTIVE * config.earth_pickup_a
+        self.adjust(config)
         crest = root * 1000.0 * (config.nominal_kv or 0.0) / math.sqrt(3)
         self._crest = [crest * math.sqrt(3)] * 3 + [crest] * 3
         self._with_voltage = config.nominal_kv is not None
@@ -31,6 +29,13 @@ class Onset:
         self._calm = self._age = 0
         self._judged: set[int] = set()
         self.phase_open = self.earth_open = 0
+
+    def adjust(self, config: ProtectionConfig) -> None:
+        """The pick-up values are others."""
+        root = math.sqrt(2)
+        self._slight = root * min(SLIGHT_SHARE * config.phase_pickup_a, SLIGHT_SHARE_EARTH * config.earth_pickup_a)
+        self._phase_a = root * PROSPECTIVE * config.phase_pickup_a
+        self._earth_a = root * PROSPECTIVE * config.earth_pickup_a
 
     def sample(
         self, now: Sequence[float], before: Sequence[float], volts: Sequence[float], volts_before: Sequence[float]

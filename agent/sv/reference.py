@@ -9,7 +9,7 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.core.config import EarthMode, ProtectionConfig
 from agent.logic.messages import Direction, Level, Live, Measurement
@@ -80,6 +80,12 @@ class Reference:
         self.strikes = Strikes(config, self.cycle)
         self.values: _Values | None = None
         self.forget()
+
+    def adjust(self, phase_pickup_a: float, earth_pickup_a: float) -> None:
+        """Other thresholds, between two samples."""
+        self.config = replace(self.config, phase_pickup_a=phase_pickup_a, earth_pickup_a=earth_pickup_a)
+        self._onset.adjust(self.config)
+        self.strikes.adjust(self.config)
 
     def forget(self) -> None:
         """After a gap: blind until a cycle has passed."""

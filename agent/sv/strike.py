@@ -29,11 +29,15 @@ class Strikes:
         self.cycle = cycle
         self.quarter = cycle // 4
         self.crest = math.sqrt(2) * 1000.0 * (config.nominal_kv or 0.0) / math.sqrt(3)
-        self.least_charge = config.earth_pickup_a * cycle / (2 * math.pi)
+        self.adjust(config)
         self.coil = config.earth_mode is EarthMode.WATTMETRIC
         self.rest = cycle + self.quarter if self.coil else self.quarter
         self.count = 0
         self.forget()
+
+    def adjust(self, config: ProtectionConfig) -> None:
+        """The pick-up value is another."""
+        self.least_charge = config.earth_pickup_a * self.cycle / (2 * math.pi)
 
     def forget(self) -> None:
         """After a gap."""

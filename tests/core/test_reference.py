@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 
 import pytest
 
 from agent.core import EarthMode, Layout, ProtectionConfig, ProtectionCore
+from agent.logic.messages import Level
 from agent.sv.reference import Reference
 from benchmarks import inrush, waves
 from benchmarks.inrush import Inrush
@@ -78,3 +80,66 @@ def test_equal_to_the_reference_in_inrush(star: bool, nominal_kv: float | None) 
         ours, theirs = core.measurement(), reference.sample(row, time_us)
         exact = {"peak_a": 0.0, "p_kw": 0.0, "q_kvar": 0.0}
         assert ours._replace(**exact) == theirs._replace(**exact)
+
+
+@pytest.mark.parametrize("mode", [EarthMode.TRIP, EarthMode.WATTMETRIC])
+def test_equal_to_the_reference_when_the_thresholds_change_in_a_fault(mode: EarthMode) -> None:
+    """550 A: below 600 A with its start, above 500 A; raised again, the element lets go."""
+    rows = waves.samples(waves.fault("abc", 550.0, 5, True), 240, 960)
+    config = ProtectionConfig("x", 1, earth_mode=mode)
+    core, reference = ProtectionCore(config), Reference(config)
+    levels = []
+    for number, (row, time_us) in enumerate(zip(rows, waves.times(len(rows)), strict=True)):
+        change = {640: (500.0, 100.0), 960: (800.0, 160.0)}.get(number)
+        if change is not None:
+            assert core.adjust(*change)
+            reference.adjust(*change)
+        core.feed([row], [time_us])
+        ours, theirs = core.measurement(), reference.sample(row, time_us)
+        exact = {"peak_a": 0.0, "p_kw": 0.0, "q_kvar": 0.0}
+        assert ours._replace(**exact) == theirs._replace(**exact)
+        if not levels or levels[-1] is not ours.level:
+            levels.append(ours.level)
+    assert levels == [Level.BLIND, Level.QUIET, Level.START, Level.PICKUP, Level.QUIET]
+
+
+def test_thresholds_change_together_with_the_next_sample_and_the_newest_offer_counts() -> None:
+    core = ProtectionCore(ProtectionConfig("x", 1))
+    assert core.adjust(500.0, 100.0)
+    assert core.adjust(450.0, 90.0)
+    assert (core.phasors().phase_pickup_a, core.phasors().earth_pickup_a) == (600.0, 120.0)
+    core.feed([[0] * 8], [1_000_000])
+    assert (core.phasors().phase_pickup_a, core.phasors().earth_pickup_a) == (450.0, 90.0)
+    core.adjust(400.0, 80.0)
+    core.silence(5_000_000)
+    assert (core.phasors().phase_pickup_a, core.phasors().earth_pickup_a) == (400.0, 80.0)
+    for wrong in ((0.0, 80.0), (400.0, -1.0), (float("nan"), 80.0), (400.0, float("inf"))):
+        with pytest.raises(ValueError, match="positive and finite"):
+            core.adjust(*wrong)
+
+
+def test_a_pair_of_thresholds_is_never_half_the_one_and_half_the_other() -> None:
+    """One thread offers, another evaluates samples; who reads sees pairs only."""
+    core = ProtectionCore(ProtectionConfig("x", 1))
+    pairs = [(100.0 * k, 20.0 * k) for k in range(1, 9)]
+    rows, times = [[0] * 8] * 400, [1_000_000 + 250 * k for k in range(400)]
+    running = True
+
+    def offer() -> None:
+        while running:
+            for pair in pairs:
+                core.adjust(*pair)
+
+    thread = threading.Thread(target=offer)
+    thread.start()
+    seen = set()
+    try:
+        for _ in range(200):
+            core.feed(rows, times)
+            told = core.phasors()
+            seen.add((told.phase_pickup_a, told.earth_pickup_a))
+    finally:
+        running = False
+        thread.join()
+    assert seen <= {*pairs, (600.0, 120.0)}
+    assert len(seen) > 1

@@ -20,7 +20,8 @@ zones:
   Z: {sections: [{type: oh, km: 2}]}
   Y: {sections: [{type: oh, km: 2}]}
 devices:
-  F: {kind: breaker, a: BB, b: Z, phase_pickup_a: 480, reclose_dead_times_ms: [300]}
+  F: {kind: breaker, a: BB, b: Z, phase_pickup_a: 480, reclose_dead_times_ms: [300],
+      phase_pickup_range_a: [300, 600], setting_groups: [{phase_pickup_a: 500}]}
   L: {kind: load_break_switch, a: Z, b: Y, merging_unit: none}
 """
 

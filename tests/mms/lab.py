@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.logic.messages import BreakerStatus, Level, Measurement, Position, Report
+from agent.mms.journal import Journal
 from agent.mms.model import IedState
 from agent.mms.server import MmsServer
+from agent.mms.services import NO_SERVICES, Services
 from agent.mms.tree import Tree
 
 START_US = 1_700_000_000_000_000
@@ -34,13 +36,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def in_memory(services: Services) -> Services:
+    """With a log that nobody keeps, where there is none."""
+    return services if services.journal is not None else services._replace(journal=Journal(None))
+
+
 class Lab:
     """Serves ``state`` while a client talks."""
 
-    def __init__(self, tree: Tree, state: IedState = STATE) -> None:
+    def __init__(self, tree: Tree, state: IedState = STATE, services: Services = NO_SERVICES) -> None:
         self.state = state
         self.now_us = START_US
-        self.server = MmsServer(tree, lambda _kind, _origin: 1, lambda _identifier: None)
+        self.server = MmsServer(tree, lambda _kind, _origin: 1, lambda _identifier: None, services=in_memory(services))
         self.port = free_port()
         self.server.listen("127.0.0.1", self.port)
         self.server.update(state, self.now_us)

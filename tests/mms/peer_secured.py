@@ -2,7 +2,7 @@
 
 python tests/mms/peer_secured.py PORT FOLDER NAME IED:LOGICAL_DEVICE STEP...
 
-Steps: read, browse, open, close, automation-off, write, data-set, wait. Prints one JSON object.
+Steps: read, browse, open, close, automation-off, write, select-group, stop-log, data-set, wait. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ async def step(connection: IedConnection, device: str, name: str) -> Any:
         return await control(connection, f"{device}/GGIO1.SPCSO1", False, select=False)
     if name == "write":
         return await connection.write_visible_string(f"{device}/LLN0.NamPlt.vendor", FC.DC, "somebody")
+    if name == "select-group":
+        return await connection.write_uint32(f"{device}/LLN0.SGCB.ActSG", FC.SP, 2)
+    if name == "stop-log":
+        return await connection.write_bool(f"{device}/LLN0.lcbStatus.LogEna", FC.LG, False)
     if name == "data-set":
         member = DataSetMember(f"{device}/LLN0.Beh.stVal", FC.ST)
         return await connection.create_data_set(f"{device}/LLN0.mine", [member])

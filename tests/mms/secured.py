@@ -21,9 +21,10 @@ from agent.mms.model import IedState
 from agent.mms.porter import Doorway, Limits, Porter
 from agent.mms.roles import DEFINITION, Role, Token, encode
 from agent.mms.server import MmsServer
+from agent.mms.services import NO_SERVICES, Services
 from agent.mms.tls import Identity
 from agent.mms.tree import Tree
-from tests.mms.lab import PATIENCE_S, START_US, STATE, free_port
+from tests.mms.lab import PATIENCE_S, START_US, STATE, free_port, in_memory
 
 SERVER = "F_AG"
 AREA = "laboratory"
@@ -77,12 +78,13 @@ class SecuredLab:
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         state: IedState = STATE,
         area: str = "",
+        services: Services = NO_SERVICES,
     ) -> None:
         self.folder = folder
         self.events = Events()
         self.orders: list[tuple[CommandKind, str]] = []
         callers = Callers()
-        self.server = MmsServer(tree, self._submit, self._answer, callers)
+        self.server = MmsServer(tree, self._submit, self._answer, callers, in_memory(services))
         self.inner = free_port()
         self.server.listen("127.0.0.1", self.inner)
         self.server.update(state, START_US)

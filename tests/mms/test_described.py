@@ -60,7 +60,7 @@ def test_report_control_blocks_carry_what_the_scl_says(tree: Tree) -> None:
     assert (status.buffered, status.triggers, status.buffer_ms) == (True, 1 | 2 | 16, 50)
     assert status.fields == 1 | 2 | 4 | 8 | 32 | 64 | 128
     assert (blocks["urcbMeas"].integrity_ms, blocks["urcbMeas"].triggers) == (10_000, 1 | 2 | 8 | 16)
-    assert node_of(tree, "LLN0").groups == (1, 1)
+    assert node_of(tree, "LLN0").groups == (2, 1)
     (flisr, oper) = node_of(tree, "LLN0").goose
     assert (flisr.name, flisr.mac, flisr.conf_rev) == ("gcbFlisr", "01-0C-CD-01-00-01", 1)
     assert oper.appid >= 0x8000
@@ -70,9 +70,13 @@ def test_what_no_server_can_be_made_of_is_named(scd: bytes) -> None:
     root = parse_bytes(scd)
     with pytest.raises(UndescribedError, match="there is no IED X"):
         read_tree(root, "X")
-    ln0 = next(root.iter(tag("LN0")))
-    etree.SubElement(ln0, tag("LogControl"), name="log")
-    with pytest.raises(UndescribedError, match="F_AG, FLISR/LLN0: log: this server keeps no log"):
+    control = next(root.iter(tag("LogControl")))
+    control.set("logName", "missing")
+    with pytest.raises(UndescribedError, match="F_AG, FLISR/LLN0: lcbStatus: there is no log missing in FLISR/LLN0"):
+        read_tree(root, "F_AG")
+    control.set("logName", "status")
+    etree.SubElement(next(root.iter(tag("LN0"))), tag("SampledValueControl"), name="msvcb01")
+    with pytest.raises(UndescribedError, match="F_AG, FLISR/LLN0: msvcb01: this server sends no Sampled Values"):
         read_tree(root, "F_AG")
 
 

@@ -13,8 +13,10 @@ import pytest
 from agent.logic.messages import BreakerStatus, CommandKind, CommandResult, Level, Position, Refusal, Report
 from agent.mms.model import ADD_CAUSE, IedState, pre_check
 from agent.mms.server import MmsServer
+from agent.mms.services import NO_SERVICES
 from agent.mms.tree import Tree
 from agent.mms.wiring import ROWS, Place
+from tests.mms.lab import in_memory
 
 pytestmark = pytest.mark.peer
 
@@ -86,7 +88,7 @@ def free_port() -> int:
 
 
 def exchange(tree: Tree, state: IedState, brain: FakeBrain, order: str) -> dict[str, object]:
-    server = MmsServer(tree, brain.submit, brain.answer)
+    server = MmsServer(tree, brain.submit, brain.answer, services=in_memory(NO_SERVICES))
     port = free_port()
     server.listen("127.0.0.1", port)
     server.update(state, 1_700_000_000_000_000)

@@ -32,6 +32,9 @@ def drawings(draw: st.DrawFn, zones_max: int = 9) -> dict[str, Any]:
         if draw(st.booleans()):
             entry["merging_unit"] = "none"
         if draw(st.booleans()):
+            entry |= {"phase_pickup_range_a": [5, 3000], "setting_groups": [{"phase_pickup_a": 77.5}, {}]}
+            entry["feed_groups"] = [1, draw(st.integers(1, 3))]
+        if draw(st.booleans()):
             entry["reclose_dead_times_ms"] = [300, 5000]
         devices[f"D{len(devices)}"] = entry
 

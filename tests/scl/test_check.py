@@ -54,6 +54,15 @@ def _text(path: str, value: str) -> Change:
     return change
 
 
+def _value(path: str, value: str) -> Change:
+    def change(root: etree._Element) -> etree._Element:
+        node = _find(root, path)
+        node.text = value
+        return node
+
+    return change
+
+
 def _drop(path: str, blame: str) -> Change:
     def change(root: etree._Element) -> etree._Element:
         node = _find(root, path)
@@ -88,6 +97,7 @@ F2_GSE = "//s:ConnectedAP[@iedName='F2_AG']/s:GSE[@cbName='gcbFlisr']"
 F1_CB = "//s:IED[@name='F1_AG']//s:GSEControl[@name='gcbFlisr']"
 F1_REF = "//s:IED[@name='F1_AG']//s:ExtRef[@iedName='F2_AG']"
 F1_FCDA = "//s:IED[@name='F1_AG']//s:DataSet[@name='dsFlisr']/s:FCDA[2]"
+F1_PTOC = "//s:IED[@name='F1_AG']//s:LN[@lnClass='PTOC'][@inst='1']"
 R11 = "//s:ConductingEquipment[@name='R11']"
 
 MISTAKES: list[tuple[str, Change]] = [
@@ -139,6 +149,13 @@ MISTAKES: list[tuple[str, Change]] = [
     ("duplicate-connectivity-node", _set("//s:Line[@name='Z11']/s:ConnectivityNode[2]", "pathName", "Z11/Z11.0")),
     ("dangling-lnode", _set(f"{R11}/s:LNode", "iedName", "R99_BR")),
     ("dangling-lnode", _set(f"{R11}/s:LNode", "lnInst", "3")),
+    ("setting-range", _value(f"{F1_PTOC}//s:SDI[@name='setMag']/s:DAI/s:Val[2]", "5000")),
+    ("setting-range", _value(f"{F1_PTOC}//s:SDI[@name='setMag']/s:DAI/s:Val[1]", "much")),
+    ("setting-range", _value(f"{F1_PTOC}//s:SDI[@name='minVal']/s:DAI/s:Val", "-1")),
+    ("setting-range", _value(f"{F1_PTOC}//s:SDI[@name='minVal']/s:DAI/s:Val", "999999")),
+    ("setting-group", _set(f"{F1_PTOC}//s:Val[@sGroup='2']", "sGroup", "7")),
+    ("setting-group", _set("//s:IED[@name='F1_AG']//s:SettingControl", "actSG", "3")),
+    ("setting-group", _set("//s:IED[@name='F1_AG']//s:SettingControl", "numOfSGs", "17")),
     ("missing-name", _set("//s:Substation[@name='S1']", "name", None)),
 ]  # fmt: skip
 

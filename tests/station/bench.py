@@ -48,7 +48,7 @@ line_types:
           c0_uf_per_km: 0.4, rating_a: 400}
 device_types:
   cb: {kind: breaker, rated_current_a: 630, phase_pickup_a: 600, earth_pickup_a: 120, opening_time_ms: 45,
-       closing_time_ms: 60}
+       closing_time_ms: 60, phase_pickup_range_a: [540, 660], setting_groups: [{phase_pickup_a: 560}]}
 devices:
   F1: {type: cb, a: SRC1, b: Z1}
   R1: {type: cb, a: Z1, b: Z2}
@@ -167,11 +167,11 @@ class Bay:
 class Bench:
     """Files, bays and agents; use as a context manager."""
 
-    def __init__(self, directory: Path, algorithm: Algorithm = Algorithm.HMAC_SHA256_128) -> None:
+    def __init__(self, directory: Path, algorithm: Algorithm = Algorithm.HMAC_SHA256_128, text: str = DRAWING) -> None:
         self.directory = directory
         self.port = random.SystemRandom().randint(20_000, 50_000)
         drawing = directory / "feeder.yaml"
-        drawing.write_text(DRAWING)
+        drawing.write_text(text)
         self.scd = directory / "feeder.scd"
         generate.generate(describe.load(drawing), routed=True, port=self.port).write(self.scd)
         self.keys = directory / "keys.yaml"

@@ -123,6 +123,9 @@ class FakeCore:
         none = (0j,) * 4
         return Phasors((210 + 0j, *none[1:]), none, (0.0,) * 4, (0.0,) * 4, (0.0,) * 4, 1, 1, 50.0, False, Element(0))
 
+    def adjust(self, phase_pickup_a: float, earth_pickup_a: float) -> bool:
+        return True
+
     def block(self, last: int) -> bytes:
         return b"s" * 40 * min(last, 10)
 
