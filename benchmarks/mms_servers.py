@@ -2,8 +2,8 @@
 
     python -m benchmarks.mms_servers PORT COUNT POINTS
 
-Each has POINTS integers in one data set and a buffered block for it. Orders come as lines on standard input, and each is
-answered by a line on standard output:
+Each has POINTS integers in one data set and a buffered block for it. Orders come as lines on standard input, and each
+is answered by a line on standard output:
 
     event SERVER POINT     the value of this point becomes the clock (ns, monotonic)
     storm SERVERS RATE S   every server of the first SERVERS changes RATE points a second, for S seconds

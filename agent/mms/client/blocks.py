@@ -17,6 +17,7 @@ from open61850.mms.pdu import ObjectName
 from open61850.mms.report import OptFlds, TrgOps
 
 from agent.mms.client.connection import Connection
+from agent.mms.client.described import BlockDescription
 from agent.mms.client.errors import MmsError, ReferenceNotFoundError, RefusedError
 from agent.mms.client.reports import NOTHING, Block, Loss, block_reference
 
@@ -45,6 +46,8 @@ class Wanted:
     """So long a buffered block stays ours while we are away, where the server has ResvTms."""
     interrogate: bool = True
     """Ask for all values at the beginning, and after a loss."""
+    described: BlockDescription | None = None
+    """What SCL says of it: neither instances nor members are asked for while ConfRev is the same."""
 
     @property
     def triggers(self) -> TrgOps:
@@ -57,8 +60,15 @@ class Wanted:
 Values = dict[str, IECData | DataAccessError]
 
 
-async def candidates(connection: Connection, wanted: str, preferred: str = "") -> list[ObjectName]:
-    """Blocks of this name that are there, buffered ones first; ReferenceNotFoundError."""
+async def candidates(connection: Connection, wanted: Wanted, preferred: str = "") -> list[ObjectName]:
+    """Blocks of this name that are there, the preferred one and buffered ones first; ReferenceNotFoundError."""
+    there = [] if wanted.described is None else list(wanted.described.instances)
+    if wanted.described is not None and wanted.block != wanted.described.base:
+        there = [name for name in there if block_reference(name) == wanted.block]
+    return sorted(there or await _found(connection, wanted.block), key=lambda name: block_reference(name) != preferred)
+
+
+async def _found(connection: Connection, wanted: str) -> list[ObjectName]:
     domain, slash, rest = wanted.partition("/")
     node, dot, name = rest.replace("$BR$", ".").replace("$RP$", ".").partition(".")
     if not (slash and dot and name):
@@ -69,7 +79,7 @@ async def candidates(connection: Connection, wanted: str, preferred: str = "") -
     there = [name for name, value in zip(names, told, strict=True) if isinstance(value, BoolData)]
     if not there:
         raise ReferenceNotFoundError(f"{connection.server}: {wanted}: no such report control block")
-    return sorted(there, key=lambda name: block_reference(name) != preferred)
+    return there
 
 
 def attribute(block: ObjectName, name: str) -> ObjectName:
@@ -83,21 +93,23 @@ async def values(connection: Connection, block: ObjectName) -> Values:
     return dict(zip(ATTRIBUTES, told, strict=True))
 
 
-async def described(connection: Connection, name: ObjectName, now: Values) -> Block:
+async def _block(connection: Connection, name: ObjectName, now: Values, scl: BlockDescription | None) -> Block:
     """Its data set and what reports of it are known by."""
     data_set = _text(now["DatSet"])
     domain, slash, item = data_set.partition("/")
     if not slash:
         raise RefusedError(block_reference(name), "it has no data set")
     of = ObjectName(item.replace(".", "$"), domain)
-    revision = now["ConfRev"]
-    return Block(
-        name,
-        _text(now["RptID"]) or f"{name.domain}/{name.item}",
-        of,
-        revision.value if isinstance(revision, UIntData | IntData) else None,
-        tuple(await connection.members(of)),
-    )
+    told = now["ConfRev"]
+    revision = told.value if isinstance(told, UIntData | IntData) else None
+    known = scl is not None and scl.data_set == of and scl.conf_rev == revision
+    members = scl.members if scl is not None and known else tuple(await connection.members(of))
+    return Block(name, _text(now["RptID"]) or f"{name.domain}/{name.item}", of, revision, members)
+
+
+async def members(connection: Connection, name: ObjectName) -> tuple[ObjectName, ...]:
+    """Of the block's data set."""
+    return (await _block(connection, name, await values(connection, name), None)).members
 
 
 async def enable(
@@ -107,14 +119,14 @@ async def enable(
     position: bytes | None,
     ready: Callable[[Block, Loss | None], None],
 ) -> None:
-    """Reserve, set up and enable a block, behind ``position`` if it is buffered; ``ready`` is called just before reports
-    can come, with what is lost if the server does not know the position. RefusedError if the block is not free."""
+    """Reserve, set up and enable a block, behind ``position`` if it is buffered. ``ready`` is called just before
+    reports can come, with what is lost if the server does not know the position. RefusedError if it is not free."""
     now = await values(connection, name)
     buffered = "$BR$" in name.item
     if isinstance(now["RptEna"], BoolData) and now["RptEna"].value:
         raise RefusedError(block_reference(name), "another client uses it")
     await _reserve(connection, name, wanted, now, buffered)
-    block = await described(connection, name, now)
+    block = await _block(connection, name, now, wanted.described)
     for part, value in _settings(wanted, now):
         await connection.write(attribute(name, part), value)
     loss = await _resume(connection, block, position) if buffered else None
@@ -189,4 +201,4 @@ def _text(value: IECData | DataAccessError) -> str:
     return value.value if isinstance(value, VisibleStringData) else ""
 
 
-__all__ = ["Wanted", "candidates", "disable", "enable", "pause"]
+__all__ = ["Wanted", "candidates", "disable", "enable", "members", "pause"]

@@ -1,4 +1,4 @@
-"""The services of one association: read, write, names, types, data sets, files. Each waits for its answer at most so long."""
+"""The services of one association: read, write, names, types, data sets, files. Each wait has an end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Connection:
     async def open(cls, server: Server, limits: Limits = Limits()) -> Connection:  # noqa: B008 (immutable)
         """Connect and associate."""
         made = cls(server, limits)
-        made._link = await Link.open(server, limits, made._reported, lambda why: made.misunderstood(why))
+        made._link = await Link.open(server, limits, made._reported, made._misunderstood)
         return made
 
     async def __aenter__(self) -> Connection:
@@ -81,6 +81,9 @@ class Connection:
     def _reported(self, report: InformationReport) -> None:
         for listener in tuple(self._listeners):
             listener(report)
+
+    def _misunderstood(self, why: str) -> None:
+        self.misunderstood(why)
 
     # --- variables ---------------------------------------------------------------------------------------------------
 

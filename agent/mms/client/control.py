@@ -54,7 +54,7 @@ ERROR_GRACE_S: Final = 0.2
 """LastApplError comes before the refusal; so long it may come after it."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TIME_UNKNOWN: Final = 0x3F
-"""TimeQuality: not synchronized, accuracy not known: this program does not know how good the clock of its machine is."""
+"""TimeQuality: not synchronized, accuracy not known. The client does not know how good its machine's clock is."""
 
 
 class Model(IntEnum):
@@ -215,7 +215,7 @@ class Hearing:
 _numbers = itertools.count(1)
 
 
-async def operate(connection: Connection, target: Controllable, value: IECData, order: Order = Order()) -> Done:  # noqa: B008
+async def operate(connection: Connection, target: Controllable, value: IECData, order: Order = Order()) -> Done:
     """Give one command and wait for its end. ControlRefusedError, OutcomeUnknownError, LostError, SilentError."""
     loop = asyncio.get_running_loop()
     began, number = loop.time(), next(_numbers) & 0xFF

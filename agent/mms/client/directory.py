@@ -1,4 +1,4 @@
-"""The data model of a server as a tree: discovered over MMS, and a person's way of naming something in it found there."""
+"""The data model of a server: discovered over MMS, and what a person calls something found in it."""
 
 from __future__ import annotations
 

@@ -19,8 +19,14 @@ from typing import Final
 
 from open61850.ber import BerError as CodecError
 from open61850.mms import pdu
-from open61850.mms.association import Association, AssociationParameters, association_request, decode_association_response
-from open61850.mms.errors import DATA_ACCESS_ERRORS, ERROR_CLASSES, MmsError as CodecMmsError
+from open61850.mms.association import (
+    Association,
+    AssociationParameters,
+    association_request,
+    decode_association_response,
+)
+from open61850.mms.errors import DATA_ACCESS_ERRORS, ERROR_CLASSES
+from open61850.mms.errors import MmsError as CodecMmsError
 from open61850.mms.pdu import InformationReport
 from open61850.mms.transport import connection_request
 
@@ -29,7 +35,16 @@ from agent.mms.ber import BerError
 from agent.mms.client.errors import ProtocolError
 from agent.mms.requests import Reassembly
 
-MALFORMED: Final = (CodecError, CodecMmsError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
+MALFORMED: Final = (
+    CodecError,
+    CodecMmsError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 """What a decoder raises where octets are not what they should be."""
 TPDU_CODE: Final = 0x0D
 """Transport frames of 2**13 octets are proposed."""

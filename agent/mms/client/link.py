@@ -18,7 +18,7 @@ from open61850.mms.association import Association
 from open61850.mms.pdu import InformationReport
 
 from agent.keyserver.tls import Identity, cause, context, name_of, stamp_of
-from agent.mms.client.endpoint import Answer, Endpoint, Ended, Event, Misunderstood, Opened, Told
+from agent.mms.client.endpoint import Answer, Ended, Endpoint, Event, Misunderstood, Opened, Told
 from agent.mms.client.errors import LostError, RefusedError, SilentError, UnreachableError
 from agent.mms.tls import CIPHERS, OPTIONS
 
@@ -82,7 +82,9 @@ class Limits:
 class Link(asyncio.Protocol):
     """One association. ``ended`` is done when it is over, and says why."""
 
-    def __init__(self, server: Server, limits: Limits, reported: Reported, misunderstood: Callable[[str], None]) -> None:
+    def __init__(
+        self, server: Server, limits: Limits, reported: Reported, misunderstood: Callable[[str], None]
+    ) -> None:
         self.server = server
         self.association: Association | None = None
         loop = asyncio.get_running_loop()
@@ -254,7 +256,9 @@ class Link(asyncio.Protocol):
 
 def wrong_name(certificate: Any, expected: str) -> str:
     """Why a verified certificate is not that of the server that we meant; empty if it is."""
-    told = [str(value) for kind, value in (certificate or {}).get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
+    told = [
+        str(value) for kind, value in (certificate or {}).get("subjectAltName", ()) if kind in ("DNS", "IP Address")
+    ]
     names = told or [name_of(certificate)]
     if expected.casefold() in (name.casefold() for name in names):
         return ""

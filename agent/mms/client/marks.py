@@ -1,8 +1,8 @@
 """How far the reports of each buffered block were taken, in a file, so that the next run goes on behind them.
 
-A mark is set when the consumer asks for what comes after a report. The file is replaced as a whole and synchronised to the
-disk a fifth of a second after at the latest, off the event loop, and at the end: a crash repeats the reports of that time
-and loses none.
+A mark is set when the consumer asks for what comes after a report. The file is replaced as a whole and synchronised to
+the disk a fifth of a second after at the latest, off the event loop, and at the end: a crash repeats the reports of that
+time and loses none.
 """
 
 from __future__ import annotations

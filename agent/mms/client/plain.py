@@ -1,4 +1,4 @@
-"""Values of MMS as those of JSON, with the words of IEC 61850 where the name tells what they are; and back from text. Pure."""
+"""Values of MMS as those of JSON, in the words of IEC 61850 where the name tells what they are; and from text. Pure."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from agent.mms.client.endpoint import MALFORMED
 from agent.mms.client.errors import LostError, MmsError, RefusedError, SilentError
 from agent.mms.client.link import Limits, Server
 from agent.mms.client.marks import Marks
-from agent.mms.client.reports import Block, Loss, Report
+from agent.mms.client.reports import Block, Loss, Report, block_reference
 from agent.mms.client.stream import State, Stream
 
 FIRST_PAUSE_S: Final = 0.5
@@ -49,7 +49,7 @@ class Session:
         self,
         server: Server,
         limits: Limits = Limits(),  # noqa: B008 (immutable)
-        patience: Patience = Patience(),  # noqa: B008 (immutable)
+        patience: Patience = Patience(),
         marks: Marks | None = None,
     ) -> None:
         self.server = server
@@ -86,7 +86,9 @@ class Session:
                 block = stream.follower.block
                 if block is not None:
                     # A buffered block stays reserved for a run that goes on behind the marks.
-                    await (self._paused(connection, block) if block.buffered else blocks.disable(connection, block.name))
+                    await (
+                        self._paused(connection, block) if block.buffered else blocks.disable(connection, block.name)
+                    )
             await connection.close()
         for stream in self._streams:
             stream.close()
@@ -240,7 +242,7 @@ class Session:
             pause = min(pause * 2, self._patience.again_s)
 
     async def _enable(self, stream: Stream, connection: Connection, waited_s: float) -> None:
-        there = await blocks.candidates(connection, stream.wanted.block, stream.instance)
+        there = await blocks.candidates(connection, stream.wanted, stream.instance)
         position = stream.follower.position
         faithful = position is not None and stream.instance != ""
         if faithful and waited_s < stream.wanted.reserve_s:
@@ -248,7 +250,7 @@ class Session:
             there = there[:1]
         refused: RefusedError | None = None
         for name in there:
-            same = blocks.block_reference(name) == stream.instance
+            same = block_reference(name) == stream.instance
             try:
                 await blocks.enable(
                     connection, name, stream.wanted, position, lambda block, loss: self._ready(stream, block, loss)
@@ -259,7 +261,7 @@ class Session:
                 continue
             if faithful and not same:
                 stream.put(Loss(stream.instance, f"not free any more ({refused}): another instance was taken"))
-            stream.instance = blocks.block_reference(name)
+            stream.instance = block_reference(name)
             stream.put(State(True))
             return
         if refused is not None:
@@ -300,4 +302,6 @@ class Session:
     def _misunderstood(self, why: str) -> None:
         for stream in self._streams:
             block = stream.follower.block
-            stream.put(Loss(block.reference if block else stream.wanted.block, f"a message that cannot be understood: {why}"))
+            stream.put(
+                Loss(block.reference if block else stream.wanted.block, f"a message that cannot be understood: {why}")
+            )
