@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -278,6 +279,9 @@ def _keep_alive(end: socket.socket | None) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return f"no such host ({error.strerror})"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
+        # asyncio puts the whole address into the text.
+        return os.strerror(error.errno)
     return cause(error)
 
 

@@ -1,8 +1,8 @@
 """How far the reports of each buffered block were taken, in a file, so that the next run goes on behind them.
 
 A mark is set when the consumer asks for what comes after a report. The file is replaced as a whole and synchronised to
-the disk a fifth of a second after at the latest, off the event loop, and at the end: a crash repeats the reports of that
-time and loses none.
+the disk a fifth of a second after at the latest, off the event loop, and at the end: a crash repeats the reports of
+that time and loses none.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ class Marks:
         self._dirty = False
         self.problem = ""
         """Why the file could not be written."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether another run will know them."""
+        return self._path is not None
 
     def block_of(self, server: str, base: str) -> tuple[str, bytes | None]:
         """The instance of a block that has a mark (empty: none), and the mark."""

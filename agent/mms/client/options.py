@@ -21,6 +21,8 @@ from scl.read import parse
 
 PLAIN_PORT, SECURE_PORT = 102, 3782
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+AT_ONCE: Final = 40
+"""Names that are offered whole."""
 KNOWN: Final = 20_000
 """Names kept of a server for completion."""
 
@@ -132,7 +134,17 @@ def _complete_server(context: click.Context, _parameter: click.Parameter, begun:
 def complete_reference(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """The next part of a reference, of the names that the last ``flisr mms browse`` of this server found."""
     names = [str(name) for name in _kept(_file(str(context.params.get("server", "")))).get("names", ())]
-    return [CompletionItem(item) for item in next_parts(names, begun)]
+    return [CompletionItem(item) for item in completions(names, begun)]
+
+
+def completions(names: list[str], begun: str) -> list[str]:
+    """What can follow, a part at a time where it is much. Never one unfinished part alone: the shell would take it for
+    the whole and put a blank behind it. Pure."""
+    whole = [name for name in names if name.startswith(begun)]
+    if len(whole) <= AT_ONCE:
+        return whole
+    parts = next_parts(whole, begun)
+    return parts if len(parts) > 1 else completions(names, parts[0])
 
 
 def next_parts(names: list[str], begun: str) -> list[str]:

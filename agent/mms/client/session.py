@@ -86,9 +86,8 @@ class Session:
                 block = stream.follower.block
                 if block is not None:
                     # A buffered block stays reserved for a run that goes on behind the marks.
-                    await (
-                        self._paused(connection, block) if block.buffered else blocks.disable(connection, block.name)
-                    )
+                    kept = block.buffered and self._marks.kept
+                    await (self._paused(connection, block) if kept else blocks.disable(connection, block.name))
             await connection.close()
         for stream in self._streams:
             stream.close()
@@ -262,7 +261,6 @@ class Session:
             if faithful and not same:
                 stream.put(Loss(stream.instance, f"not free any more ({refused}): another instance was taken"))
             stream.instance = block_reference(name)
-            stream.put(State(True))
             return
         if refused is not None:
             raise refused
@@ -271,6 +269,7 @@ class Session:
         for key in {block.report_id, f"{block.name.domain}/{block.name.item}"}:
             if self._by_id.setdefault(key, stream) is not stream:
                 raise RefusedError(block.reference, f"RptID {key} is that of another subscription")
+        stream.put(State(True))
         if loss is not None:
             stream.put(loss)
         stream.behind = False

@@ -26,6 +26,9 @@ BLOCKS = {
     "SP": "setting groups",
 }
 
+FIRST = ("stVal", "general", "mag", "cVal", "valWTr", "actVal", "")
+"""What a person looks for in a data object."""
+
 
 def references(node: LogicalNode) -> list[dict[str, str]]:
     """Attributes of a logical node: reference, functional constraint, type where it is known."""
@@ -180,7 +183,7 @@ class Board:
 
     def _entry(self, one: Entry, type_: MmsType | None) -> None:
         told = entry(one, type_)
-        leaves = dict(flat(told["value"]))
+        leaves = dict(sorted(flat(told["value"]), key=lambda leaf: leaf[0].partition(".")[0] not in FIRST))
         quality, when = str(leaves.pop("q", "")), str(leaves.pop("t", ""))
         value = ", ".join(f"{path}={plain.text(leaf)}" if path and len(leaves) > 1 else plain.text(leaf)
                           for path, leaf in leaves.items())  # fmt: skip
