@@ -19,10 +19,10 @@ async def main(port: int, scl: str, ied: str, folder: Path, name: str) -> None:
     server.bind(f"127.0.0.1:{port}")
     own, key, authority = ((folder / file).read_bytes() for file in (f"{name}.pem", f"{name}.key", "ca.pem"))
     server.with_tls(own, key, client_ca_pem=authority)
-    server.on_control(f"{ied}FLISR/CSWI1.Pos", ctl_model="sbo-enhanced", operate=lambda *_: None, wait=lambda *_: None)
+    server.on_control("FLISR/CSWI1.Pos", ctl_model="sbo-enhanced", operate=lambda *_: None, wait=lambda *_: None)
     await server.start()
     # It takes no ctlModel from the file.
-    server.update_int32(f"{ied}FLISR/CSWI1.Pos.ctlModel", SBO_ENHANCED)
+    server.update_int32("FLISR/CSWI1.Pos.ctlModel", SBO_ENHANCED)
     print("ready", flush=True)
     await asyncio.sleep(3600)
 
