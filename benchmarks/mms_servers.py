@@ -1,9 +1,9 @@
 """Servers to measure an MMS client with: libiec61850 (pyiec61850-ng) in a process of its own, many in one.
 
-    python -m benchmarks.mms_servers PORT COUNT POINTS
+    python -m benchmarks.mms_servers COUNT POINTS [CERTIFICATES NAME]
 
 Each has POINTS integers in one data set and a buffered block for it. Orders come as lines on standard input, and each
-is answered by a line on standard output:
+is answered by a line on standard output, the first of which is ``ready`` and the ports:
 
     event SERVER POINT     the value of this point becomes the clock (ns, monotonic)
     storm SERVERS RATE S   every server of the first SERVERS changes RATE points a second, for S seconds
@@ -12,9 +12,12 @@ is answered by a line on standard output:
 from __future__ import annotations
 
 import ctypes
+import socket
 import sys
 import time
 from typing import Any
+
+from benchmarks.mms_front import front
 
 DOMAIN, NODE, BLOCK, CONTROL = "LD0", "GGIO1", "brcb", "SPCSO1"
 IED = "BENCH"
@@ -25,6 +28,7 @@ class Served:
 
     def __init__(self, iec: Any, port: int, points: int) -> None:
         self._iec = iec
+        self.port = port
         self._model = iec.IedModel_create(IED)
         device = iec.LogicalDevice_create(DOMAIN, self._model)
         zero = iec.LogicalNode_create("LLN0", device)
@@ -58,13 +62,21 @@ class Served:
         iec.IedServer_unlockDataModel(self._server)
 
 
-def main(port: int, count: int, points: int) -> None:
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main(count: int, points: int, folder: str = "", name: str = "") -> None:
     import pyiec61850.pyiec61850 as iec
 
     # Threads of 200 servers: 8 MB of stack each are only addresses, but glibc's arenas are memory.
     ctypes.CDLL(None).mallopt(-8, 2)
-    servers = [Served(iec, port + number, points) for number in range(count)]
-    print("ready", flush=True)
+    servers = [Served(iec, free_port(), points) for _ in range(count)]
+    ports = [server.port for server in servers]
+    print("ready", *(front(ports, folder, name) if folder else ports), flush=True)
     for line in sys.stdin:
         what, *numbers = line.split()
         if what == "event":
@@ -86,8 +98,7 @@ def storm(servers: list[Served], rate: float, seconds: float, points: int) -> No
         wait = due - time.monotonic()
         if wait > 0.0005:
             time.sleep(wait)
-    print(f"changes {number}", flush=True)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:5])

@@ -8,9 +8,9 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from agent.keyserver.tls import Identity
 from agent.mms.client.link import Credentials, Server
 from agent.mms.tree import Tree
-from agent.keyserver.tls import Identity
 from tests.mms.lab import free_port
 from tests.mms.secured import SecuredLab
 

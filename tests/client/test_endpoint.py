@@ -125,7 +125,7 @@ def test_a_write_of_more_than_a_frame_is_cut_into_frames() -> None:
 
 report_like = st.recursive(
     st.one_of(
-        st.builds(lambda t, c: encode(t, c), st.sampled_from([0x80, 0x83, 0x84, 0x85, 0x86, 0x8A, 0x8C, 0x91]),
+        st.builds(encode, st.sampled_from([0x80, 0x83, 0x84, 0x85, 0x86, 0x8A, 0x8C, 0x91]),
                   st.binary(max_size=12)),
     ),
     lambda inner: st.builds(

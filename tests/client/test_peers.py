@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from open61850.mms.pdu import ObjectName
 
+from agent.logic.messages import CommandKind, Position
 from agent.mms.client import control, directory, plain
 from agent.mms.client.blocks import Wanted
 from agent.mms.client.connection import Connection
@@ -28,7 +29,6 @@ from agent.mms.tree import Tree
 from tests.client.lab import PATIENCE_S, agent, credentials, peer
 from tests.mms.lab import START_US, STATE
 from tests.mms.secured import make_pki
-from agent.logic.messages import CommandKind, Position
 
 COUNTER = ObjectName("GGIO1$ST$Cnt$stVal", "PEERLD0")
 
@@ -77,8 +77,13 @@ def test_libiec61850_with_its_own_tls_is_discovered_read_followed_operated(tmp_p
 @pytest.mark.peer
 def test_every_control_model_of_libiec61850_and_its_refusals(tmp_path: Path) -> None:
     async def story() -> None:
-        async with peer("peer_libiec61850.py", str(tmp_path)) as there, await Connection.open(there.server) as connection:
-            for number, model in enumerate((Model.DIRECT, Model.SELECT, Model.DIRECT_ENHANCED, Model.SELECT_ENHANCED), 1):
+        async with (
+            peer("peer_libiec61850.py", str(tmp_path)) as there,
+            await Connection.open(there.server) as connection,
+        ):
+            for number, model in enumerate(
+                (Model.DIRECT, Model.SELECT, Model.DIRECT_ENHANCED, Model.SELECT_ENHANCED), 1
+            ):
                 done = await order(connection, f"PEERLD0/GGIO1.SPCSO{number}", "true")
                 assert done.model is model
                 assert done.terminated == (number > 2)
@@ -120,7 +125,10 @@ def test_files_of_libiec61850_are_listed_and_fetched(tmp_path: Path) -> None:
     (tmp_path / "COMTRADE" / "empty.hdr").write_bytes(b"")
 
     async def story() -> None:
-        async with peer("peer_libiec61850.py", f"{tmp_path}/") as there, await Connection.open(there.server) as connection:
+        async with (
+            peer("peer_libiec61850.py", f"{tmp_path}/") as there,
+            await Connection.open(there.server) as connection,
+        ):
             found = {entry.name.rpartition("/")[2]: entry for entry in await connection.files("COMTRADE")}
             assert found["fault1.dat"].size == len(record)
             assert found["fault1.dat"].modified is not None

@@ -28,7 +28,9 @@ QUICK = Limits(2.0, 2.0)
 def counts(report: Report) -> list[int]:
     """The counter in a report that tells a change."""
     return [
-        entry.value.members[0].value for entry in report.entries if "data change" in entry.reason  # type: ignore[union-attr]
+        entry.value.members[0].value
+        for entry in report.entries
+        if "data change" in entry.reason  # type: ignore[union-attr]
     ]
 
 
@@ -49,20 +51,23 @@ def test_a_cable_that_is_cut_again_and_again_loses_and_repeats_no_report(tmp_pat
     async def story() -> None:
         heard: list[int] = []
         losses: list[Loss] = []
-        async with peer("peer_libiec61850.py", str(tmp_path)) as there, Cable(there.port) as cable:
-            async with Session(cable.server, QUICK) as session:
-                stream = session.subscribe(BLOCK)
-                taking = asyncio.create_task(until(stream, 1200, heard, losses))
-                await session.connected(5.0)
-                for _ in range(6):
-                    there.order("count 200")
-                    await asyncio.sleep(0.08)
-                    # In the middle of it: what the server has sent is lost on the way.
-                    cable.cut()
-                    await there.told()
-                    await session.connected(10.0)
-                await taking
-                assert session.connects >= 6
+        async with (
+            peer("peer_libiec61850.py", str(tmp_path)) as there,
+            Cable(there.port) as cable,
+            Session(cable.server, QUICK) as session,
+        ):
+            stream = session.subscribe(BLOCK)
+            taking = asyncio.create_task(until(stream, 1200, heard, losses))
+            await session.connected(5.0)
+            for _ in range(6):
+                there.order("count 200")
+                await asyncio.sleep(0.08)
+                # In the middle of it: what the server has sent is lost on the way.
+                cable.cut()
+                await there.told()
+                await session.connected(10.0)
+            await taking
+            assert session.connects >= 6
         assert heard == list(range(heard[0], 1201))
         assert heard[0] <= 1
         assert losses == []

@@ -205,6 +205,9 @@ class Link(asyncio.Protocol):
 
     def _turn(self) -> None:
         self._scheduled = False
+        if self.ended.done():
+            # What an abandoned association still holds would come between the reports of the next one.
+            return
         for _ in range(PORTION):
             event = self._endpoint.next_event()
             if event is None:

@@ -22,8 +22,8 @@ from open61850.mms.pdu import ObjectName
 from open61850.mms.report import ReasonCode
 from open61850.mms.report import Report as Decoded
 
-RECENT: Final = 4096
-"""EntryIDs remembered for duplicates."""
+RECENT: Final = 64
+"""EntryIDs remembered for duplicates: a server that goes on behind the right one repeats a few at the most."""
 SEGMENTS_MAX: Final = 1000
 NOTHING: Final = bytes(8)
 """The EntryID that stands before all."""

@@ -81,6 +81,8 @@ class Session:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._runner
         connection, self._connection = self._connection, None
+        self._up.clear()
+        self.why_down = "closed"
         if connection is not None:
             for stream in self._streams:
                 block = stream.follower.block
