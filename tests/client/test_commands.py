@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ class Technician:
     def __init__(self, lab: SecuredLab, folder: Path, name: str = "operator") -> None:
         self._server = f"127.0.0.1:{lab.port}"
         pki = folder / "pki"
-        self._identity = [
+        self.identity = [
             "--certificate", str(pki / f"{name}.pem"), "--private-key", str(pki / f"{name}.key"),
             "--ca", str(pki / "ca.pem"), "--server-name", "F_AG",
         ]  # fmt: skip
@@ -29,7 +30,7 @@ class Technician:
 
     async def types(self, command: str, *arguments: str, typed: str = "") -> tuple[int, str, str]:
         """Exit status, standard output, standard error."""
-        return await self._run(["mms", command, self._server, *arguments, *self._identity], typed)
+        return await self.run(["mms", command, self._server, *arguments, *self.identity], typed)
 
     async def asks(self, command: str, *arguments: str) -> Any:
         """The JSON of a command that succeeds."""
@@ -40,10 +41,10 @@ class Technician:
     async def presses_tab(self, *words: str) -> list[str]:
         line = ["flisr", "mms", *words]
         told = {"COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1), "_FLISR_COMPLETE": "bash_complete"}
-        _, out, _ = await self._run([], environment=told)
+        _, out, _ = await self.run([], environment=told)
         return [item.partition(",")[2] for item in out.splitlines()]
 
-    async def _run(
+    async def run(
         self, words: list[str], typed: str = "", environment: dict[str, str] | None = None
     ) -> tuple[int, str, str]:
         program = str(Path(sys.executable).with_name("flisr"))
@@ -118,6 +119,26 @@ def test_watching_ends_when_told_and_the_next_run_does_not_repeat(tree: Tree, fo
     asyncio.run(story())
 
 
+def test_an_ied_by_its_name_in_the_scd(tree: Tree, scd: bytes, folder: Path) -> None:
+    async def story() -> None:
+        async with agent(tree, folder / "pki") as lab:
+            address = f'<P type="IP">127.0.0.1</P><P type="MMS-Port">{lab.port}</P>'.encode()
+            path = folder / "here.scd"
+            path.write_bytes(re.sub(rb'<P type="IP">[0-9.]+</P>', address, scd))
+            technician = Technician(lab, folder)
+            identity = technician.identity[:-2]
+            words = ["mms", "watch", "F_AG", "--scd", str(path), *identity, "--json", "--count", "2", "--seconds", "20"]
+            status, out, error = await technician.run(words)
+            assert (status, error) == (0, "")
+            blocks = {json.loads(line).get("block") for line in out.splitlines()} - {None}
+            assert blocks <= {"F_AGFLISR/LLN0.brcbStatus01", "F_AGFLISR/LLN0.brcbSuperv01"}
+            status, _, error = await technician.run(["mms", "read", "X_AG", "a/b.c", "--scd", str(path), *identity])
+            assert status == 1
+            assert "here.scd has no server X_AG; it has " in error
+
+    asyncio.run(story())
+
+
 def test_operating(tree: Tree, folder: Path) -> None:
     async def story() -> None:
         async with agent(tree, folder / "pki") as lab:
@@ -167,7 +188,7 @@ def test_what_cannot_be_reached_is_one_line(tree: Tree, folder: Path) -> None:
                 (["watch", technician.server, "--marks", "/proc/version", "--plain"], 1, "no file of marks"),
                 (["operate", technician.server, "a/b.c", "on", "--plain", "--json"], 2, "--json needs --yes"),
             ):
-                code, out, error = await technician._run(["mms", *words])
+                code, out, error = await technician.run(["mms", *words])
                 assert (code, out) == (status, "")
                 assert why in error
                 assert "Traceback" not in error

@@ -57,7 +57,7 @@ def test_libiec61850_with_its_own_tls_is_discovered_read_followed_operated(tmp_p
         async with peer("peer_libiec61850.py", f"{tmp_path}/files/", str(tmp_path / "pki"), "F_AG") as there:
             server = Server("127.0.0.1", there.port, credentials(tmp_path / "pki", "operator"), "F_AG")
             async with await Connection.open(server) as connection:
-                model = await directory.discover(connection)
+                model, _ = await directory.discover(connection)
                 assert list(model.logical_devices) == ["PEERLD0"]
                 assert await there.ask("count 3") == "3"
                 assert plain.plain(await connection.read(COUNTER)) == 3
@@ -150,7 +150,7 @@ def test_open61850s_server_is_discovered_read_followed_operated(scd: bytes, tmp_
     async def story() -> None:
         async with peer("peer_open61850_server.py", str(path), "F_AG") as there:
             async with await Connection.open(there.server) as connection:
-                model = await directory.discover(connection)
+                model, _ = await directory.discover(connection)
                 assert "XCBR1" in model.logical_devices["F_AGFLISR"].logical_nodes
                 await there.ask("F_AGFLISR/XCBR1.Pos.stVal[ST] on")
                 (status, _) = await directory.resolve(connection, "F_AGFLISR/XCBR1.Pos")
@@ -181,7 +181,7 @@ def test_iec61850s_server_over_its_own_mutual_tls_is_read_and_operated(scd: byte
         async with peer("peer_iec61850_server.py", str(path), "F_AG", str(tmp_path / "pki"), "F_AG") as there:
             server = Server("127.0.0.1", there.port, credentials(tmp_path / "pki", "operator"), "F_AG")
             async with await Connection.open(server) as connection:
-                model = await directory.discover(connection)
+                model, _ = await directory.discover(connection)
                 assert "XCBR1" in model.logical_devices["F_AGFLISR"].logical_nodes
                 (reference,) = await directory.resolve(connection, "F_AGFLISR/XCBR1.OpCnt.stVal")
                 assert plain.plain(await connection.read(reference.object_name)) == 0

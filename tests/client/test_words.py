@@ -27,6 +27,7 @@ def test_values_are_told_in_the_words_of_the_standard() -> None:
     assert plain.plain(DataAccessError(10)) == {"error": "object-non-existent"}
     assert plain.plain(FloatData(math.inf)) == "inf"
     assert plain.plain(IntData(1 << 70)) == "0x400000000000000000"
+    assert plain.text("a\x1b[31mb") == "a\\x1b[31mb"
     assert plain.plain(RawData(0x99, b"\x01")) == "tag 0x99: 01"
     assert plain.clock(TimestampData(datetime(2026, 1, 1, tzinfo=UTC), 0x6A)) == "clock failure, not synchronized"
 

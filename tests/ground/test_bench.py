@@ -74,3 +74,10 @@ def test_a_benchmark_that_cannot_run_is_an_error(benchmark: list[bool]) -> None:
 )  # fmt: skip
 def test_met(ours: float | None, goal: float | None, smaller: bool, met: bool | None) -> None:
     assert Row("c", "m", "ms", ours, goal, smaller_is_better=smaller).met is met
+
+
+def test_only_what_watches_memory_takes_a_time(benchmark: list[bool]) -> None:
+    result = CliRunner().invoke(commands.bench, ["fixture", "--seconds", "5"])
+    assert result.exit_code == 2
+    assert "fixture takes no --seconds" in result.output
+    assert benchmark == []

@@ -40,12 +40,14 @@ def browse(reference: str, types: bool, as_json: bool, **options: Any) -> None:
             wanted = reference.partition("/")[0]
             if wanted and wanted not in domains:
                 raise ReferenceNotFoundError(f"no logical device {wanted}; {server} has {', '.join(domains)}")
-            model = await directory.discover(connection, [wanted] if wanted else domains)
+            found = await directory.discover(connection, [wanted] if wanted else domains)
             if types:
-                await directory.add_types(connection, model.logical_nodes())
-            return model
+                await directory.add_types(connection, found.model.logical_nodes())
+            return found
 
-    model = run(work())
+    model, passed_over = run(work())
+    if passed_over:
+        click.echo(f"{len(passed_over)} names that are none of IEC 61850 are passed over", err=True)
     known = show.names(model)
     if reference and not any(f"{name}.".startswith(reference) for name in known):
         raise click.ClickException(f"{server}: nothing under {reference}")
@@ -259,7 +261,9 @@ async def _operate(server: Any, limits: Any, reference: str, value: str, order: 
 def files(folder: str, as_json: bool, **options: Any) -> None:
     """List the files of SERVER in FOLDER."""
     from rich.table import Table
+    from rich.text import Text
 
+    from agent.mms.client import plain
     from agent.mms.client.connection import Connection
 
     server, limits, _ = target(options)
@@ -277,7 +281,11 @@ def files(folder: str, as_json: bool, **options: Any) -> None:
     for title in ("file", "octets", "modified"):
         made.add_column(title, justify="right" if title == "octets" else "left")
     for file in found:
-        made.add_row(file.name, str(file.size), "" if file.modified is None else f"{file.modified:%Y-%m-%d %H:%M:%S}Z")
+        made.add_row(
+            Text(plain.printable(file.name)),
+            str(file.size),
+            "" if file.modified is None else f"{file.modified:%Y-%m-%d %H:%M:%S}Z",
+        )
     _console().print(made)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from open61850.mms.model import LogicalDevice, LogicalNode, ServerModel, logical_device_from_names
 from open61850.mms.pdu import ObjectName
@@ -13,18 +15,38 @@ from open61850.mms.types import ArrayType, MmsType, StructureType
 from agent.mms.client.connection import Connection
 from agent.mms.client.errors import ReferenceNotFoundError, RefusedError
 
+DEVICE: Final = re.compile(r"[A-Za-z0-9_]+")
+NAME: Final = re.compile(r"[A-Za-z0-9_]+(\$[A-Z]{2}(\$[A-Za-z0-9_]+)*)?")
+DATA_SET: Final = re.compile(r"[A-Za-z0-9_]+\$[A-Za-z0-9_]+")
 
-async def discover(connection: Connection, domains: Iterable[str] | None = None) -> ServerModel:
+
+class Discovered(NamedTuple):
+    """What a server consists of."""
+
+    model: ServerModel
+    passed_over: list[str]
+    """Names that are none of IEC 61850-8-1."""
+
+
+async def discover(connection: Connection, domains: Iterable[str] | None = None) -> Discovered:
     """The model without types: names of variables and data sets of each logical device."""
     model = ServerModel()
+    passed_over: list[str] = []
     for domain in list(domains) if domains is not None else await connection.domains():
+        if not DEVICE.fullmatch(domain):
+            passed_over.append(domain)
+            continue
         names = await connection.variables(domain)
         try:
             data_sets = await connection.data_sets(domain)
         except RefusedError:
             data_sets = []
-        model.logical_devices[domain] = logical_device_from_names(domain, names, data_sets)
-    return model
+        passed_over += [name for name in names if not NAME.fullmatch(name)]
+        passed_over += [name for name in data_sets if not DATA_SET.fullmatch(name)]
+        model.logical_devices[domain] = logical_device_from_names(
+            domain, filter(NAME.fullmatch, names), filter(DATA_SET.fullmatch, data_sets)
+        )
+    return Discovered(model, passed_over)
 
 
 async def add_types(connection: Connection, nodes: Iterable[LogicalNode]) -> None:

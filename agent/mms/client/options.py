@@ -16,6 +16,7 @@ from agent.keyserver.tls import Identity, IdentityError
 from agent.mms.client.described import ServerDescription, servers
 from agent.mms.client.errors import MmsError
 from agent.mms.client.link import Credentials, Limits, Server
+from agent.mms.client.plain import printable
 from scl.problem import SclError
 from scl.read import parse
 
@@ -58,7 +59,10 @@ def target(options: dict[str, Any]) -> tuple[Server, Limits, ServerDescription |
     except IdentityError as error:
         raise click.ClickException(str(error)) from None
     name = options["server"]
-    described = None if options["scd"] is None else _described(options["scd"]).get(name)
+    known = {} if options["scd"] is None else _described(options["scd"])
+    described = known.get(name)
+    if known and described is None and not set(".:") & set(name):
+        raise click.ClickException(f"{options['scd']} has no server {name}; it has {', '.join(known)}")
     host, port = split(name) if described is None else (described.address, described.port)
     if not host:
         raise click.ClickException(f"{options['scd']}: IED {name} has no IP address")
@@ -83,7 +87,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except (MmsError, IdentityError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(printable(str(error))) from None
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'the system'}: {error.strerror or error}") from None
 

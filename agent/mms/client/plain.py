@@ -85,12 +85,17 @@ def clock(value: IECData) -> str:
     return ", ".join(word for word, true in words if true)
 
 
+def printable(words: str) -> str:
+    """What a terminal may be shown of what a server said: no control characters."""
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in words)
+
+
 def text(told: Any) -> str:
     """One line for a person, of what :func:`plain` made."""
     if isinstance(told, bool):
         return "true" if told else "false"
     if isinstance(told, str):
-        return told
+        return printable(told)
     if isinstance(told, dict) and set(told) == {"error"}:
         return f"({told['error']})"
     return json.dumps(told, ensure_ascii=False)

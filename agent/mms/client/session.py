@@ -84,12 +84,9 @@ class Session:
         self._up.clear()
         self.why_down = "closed"
         if connection is not None:
-            for stream in self._streams:
-                block = stream.follower.block
-                if block is not None:
-                    # A buffered block stays reserved for a run that goes on behind the marks.
-                    kept = block.buffered and self._marks.kept
-                    await (self._paused(connection, block) if kept else blocks.disable(connection, block.name))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.request_s):
+                    await self._give_back(connection)
             await connection.close()
         for stream in self._streams:
             stream.close()
@@ -215,29 +212,30 @@ class Session:
 
     async def _follow(self, stream: Stream, connection: Connection) -> None:
         """Enable the stream's block, again where that is refused, and when reports were passed over."""
-        pause, refused_since, said = FIRST_PAUSE_S, 0.0, ""
+        pause, refused_since, said, ours = FIRST_PAUSE_S, 0.0, "", False
         loop = asyncio.get_running_loop()
         while not connection.ended.done():
             waited = loop.time() - refused_since if refused_since else 0.0
             try:
+                if ours and stream.follower.block is not None:
+                    await blocks.pause(connection, stream.follower.block.name)
+                    ours = False
                 await self._enable(stream, connection, waited)
-            except RefusedError as error:
+            except LostError:
+                return
+            except SilentError as error:
+                # Whether the block is enabled now is not known: a new association begins anew.
+                connection.abort(str(error))
+                return
+            except MmsError as error:
                 refused_since = refused_since or loop.time()
                 if str(error) != said:
                     said = str(error)
                     stream.put(State(False, said))
-            except LostError:
-                return
-            except MmsError as error:
-                if str(error) != said:
-                    said = str(error)
-                    stream.put(State(False, said))
             else:
-                pause, refused_since, said = FIRST_PAUSE_S, 0.0, ""
+                pause, refused_since, said, ours = FIRST_PAUSE_S, 0.0, "", True
                 await stream.again.wait()
                 stream.again.clear()
-                if stream.follower.block is not None:
-                    await self._paused(connection, stream.follower.block)
                 continue
             await asyncio.sleep(pause * random.uniform(0.75, 1.25))
             pause = min(pause * 2, self._patience.again_s)
@@ -277,9 +275,17 @@ class Session:
         stream.behind = False
         stream.follower.enabled(block, known=loss is None)
 
-    async def _paused(self, connection: Connection, block: Block) -> None:
-        with contextlib.suppress(MmsError):
-            await blocks.pause(connection, block.name)
+    async def _give_back(self, connection: Connection) -> None:
+        for stream in self._streams:
+            block = stream.follower.block
+            if block is None:
+                continue
+            if block.buffered and self._marks.kept:
+                # It stays reserved for a run that goes on behind the marks.
+                with contextlib.suppress(MmsError):
+                    await blocks.pause(connection, block.name)
+            else:
+                await blocks.disable(connection, block.name)
 
     def _reported(self, message: InformationReport) -> None:
         if not is_report(message) or not message.results or not isinstance(message.results[0], VisibleStringData):

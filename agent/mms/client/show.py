@@ -124,7 +124,7 @@ def values(rows: Iterable[Mapping[str, Any]]) -> Table:
         told = row["value"] if "value" in row else {"error": row["error"]}
         for path, leaf in flat(told):
             reference = f"{row['reference']}.{path}" if path else row["reference"]
-            made.add_row(reference, row["fc"], Text(plain.text(leaf), style="red" if "error" in row else ""))
+            made.add_row(Text(reference), row["fc"], Text(plain.text(leaf), style="red" if "error" in row else ""))
     return made
 
 
@@ -184,7 +184,7 @@ class Board:
     def _entry(self, one: Entry, type_: MmsType | None) -> None:
         told = entry(one, type_)
         leaves = dict(sorted(flat(told["value"]), key=lambda leaf: leaf[0].partition(".")[0] not in FIRST))
-        quality, when = str(leaves.pop("q", "")), str(leaves.pop("t", ""))
+        quality, when = str(leaves.pop("q", "")), plain.text(leaves.pop("t", ""))
         value = ", ".join(f"{path}={plain.text(leaf)}" if path and len(leaves) > 1 else plain.text(leaf)
                           for path, leaf in leaves.items())  # fmt: skip
         changes = self.rows.get(one.reference, ("", "", "", "", 0))[4]
@@ -196,11 +196,13 @@ class Board:
         lost = f", [red]{self.losses} losses[/]" if self.losses else ""
         made = Table(
             box=None, header_style="bold", title=f"{self.title}  {state}, {self.reports} reports{lost}",
-            title_justify="left", caption="\n".join(self.notes) or None, caption_justify="left",
+            title_justify="left", caption=Text("\n".join(map(plain.printable, self.notes))), caption_justify="left",
         )  # fmt: skip
         for title in ("reference", "value", "quality", "time", "reason", "n"):
             made.add_column(title, overflow="fold", justify="right" if title == "n" else "left")
         for reference, (value, quality, when, reason, count) in self.rows.items():
             bad = quality not in ("", "good")
-            made.add_row(reference, Text(value, "bold"), Text(quality, "red" if bad else ""), when, reason, str(count))
+            made.add_row(
+                Text(reference), Text(value, "bold"), Text(quality, "red" if bad else ""), when, reason, str(count)
+            )
         return made

@@ -75,7 +75,7 @@ class Watch:
         if not blocks and scl is not None:
             blocks = tuple(block.base for block in scl.blocks if block.buffered)
         elif not blocks:
-            model = await directory.discover(connection)
+            model = (await directory.discover(connection)).model
             found = [block.name for node in model.logical_nodes() for block in node.control_blocks("BR")]
             blocks = tuple(dict.fromkeys(re.sub(r"\d\d$", "", name) for name in found))
         if not blocks:
