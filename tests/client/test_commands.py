@@ -194,3 +194,24 @@ def test_what_cannot_be_reached_is_one_line(tree: Tree, folder: Path) -> None:
                 assert "Traceback" not in error
 
     asyncio.run(story())
+
+
+def test_the_program_in_the_document_runs(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/use-mms.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+
+    async def story() -> None:
+        async with agent(tree) as lab:
+            names: dict[str, Any] = {}
+            exec(program.replace("10102", str(lab.port)).replace("CB2_AG", "F_AG"), names)
+            following = asyncio.create_task(names["follow"]())
+            async with asyncio.timeout(PATIENCE_S):
+                while "F_AGFLISR/XCBR1.Pos[ST]" not in capsys.readouterr().out:
+                    await asyncio.sleep(0.05)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    asyncio.run(story())

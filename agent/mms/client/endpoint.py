@@ -59,6 +59,12 @@ FILE_ERRORS: Final = {
     4: "content type invalid", 5: "position invalid", 6: "file access denied", 7: "file non-existent",
     8: "duplicate file name", 9: "insufficient space in filestore",
 }  # fmt: skip
+REJECTIONS: Final = {
+    0: "other", 1: "it does not know this service", 2: "unrecognized modifier", 3: "invalid invoke identifier",
+    4: "invalid argument", 5: "invalid modifier", 6: "too many requests outstanding", 8: "nested too deep",
+    9: "value out of range",
+}  # fmt: skip
+"""Of a confirmed request."""
 ACCESS_ERRORS: Final = {
     0: "other access error", 1: "object access unsupported", 2: "object non-existent", 3: "object access denied",
     4: "object invalidated",
@@ -278,7 +284,7 @@ class Endpoint:
             return Answer(told.invoke_id, told.service, told.content)
         if isinstance(told, pdu.ConfirmedError):
             return Answer(told.invoke_id, refused=service_error(told.error_class, told.code))
-        return Answer(told.invoke_id, refused=f"rejected (reason {told.reason_tag}, code {told.code})")
+        return Answer(told.invoke_id, refused=rejection(told.reason_tag, told.code))
 
     def _ended(self, why: str) -> Ended:
         self.stage = Stage.ENDED
@@ -303,6 +309,12 @@ def service_error(error_class: int, code: int) -> str:
     if error_class == 7:
         return ACCESS_ERRORS.get(code, f"access error {code}")
     return f"{ERROR_CLASSES.get(error_class, f'error class {error_class}')} error {code}"
+
+
+def rejection(reason: int, code: int) -> str:
+    """A Reject of ISO 9506-2 in words."""
+    words = REJECTIONS.get(code, f"code {code}") if reason == 1 else f"reason {reason}, code {code}"
+    return f"rejected by the server: {words}"
 
 
 def access_error(code: int) -> str:
