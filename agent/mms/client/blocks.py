@@ -199,6 +199,3 @@ async def _resume(connection: Connection, block: Block, position: bytes | None) 
 
 def _text(value: IECData | DataAccessError) -> str:
     return value.value if isinstance(value, VisibleStringData) else ""
-
-
-__all__ = ["Wanted", "candidates", "disable", "enable", "members", "pause"]

@@ -13,6 +13,8 @@ import click
 
 from agent.mms.client.options import complete_reference, remember, run, server_options, target
 
+REDRAW_S = 0.1
+
 
 @click.group()
 def mms() -> None:
@@ -154,22 +156,31 @@ async def _watch(
 ) -> None:
     from rich.live import Live
 
-    async def lines() -> None:
-        async for told in watching.items(blocks):
-            click.echo(json.dumps(told))
-            if watching.board.reports == count:
-                return
+    def enough() -> bool:
+        return count is not None and watching.board.reports >= count
+
+    def line(told: dict[str, Any]) -> bool:
+        click.echo(json.dumps(told))
+        return enough()
 
     async def live() -> None:
         with Live(watching.board.table(), console=_console(), auto_refresh=False, transient=True) as view:
-            async for _ in watching.items(blocks):
-                view.update(watching.board.table(), refresh=True)
-                if watching.board.reports == count:
-                    return
+
+            async def draw() -> None:
+                # At its own pace: drawing at every report would hold up a storm of them.
+                while True:
+                    await asyncio.sleep(REDRAW_S)
+                    view.update(watching.board.table(), refresh=True)
+
+            drawing = asyncio.create_task(draw())
+            try:
+                await watching.follow(blocks, lambda _told: enough())
+            finally:
+                drawing.cancel()
 
     try:
         async with asyncio.timeout(seconds):
-            await (lines() if as_json else live())
+            await (watching.follow(blocks, line) if as_json else live())
     except TimeoutError:
         return
     finally:

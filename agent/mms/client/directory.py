@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from open61850.mms.model import LogicalDevice, LogicalNode, ServerModel, logical_device_from_names
+from open61850.mms.model import LogicalNode, ServerModel, logical_device_from_names
 from open61850.mms.pdu import ObjectName
-from open61850.mms.reference import FUNCTIONAL_CONSTRAINTS, Reference
+from open61850.mms.reference import Reference
 from open61850.mms.types import ArrayType, MmsType, StructureType
 
 from agent.mms.client.connection import Connection
@@ -143,9 +143,3 @@ async def _missing(connection: Connection, reference: Reference, reason: str) ->
     if reference.ln not in nodes:
         return f"{reference}: no logical node {reference.ln}; {reference.ld} has {', '.join(nodes)}"
     return f"{reference}: {reason}"
-
-
-__all__ = [
-    "FUNCTIONAL_CONSTRAINTS", "LogicalDevice", "LogicalNode", "Reference", "ServerModel", "Types", "add_types", "below",
-    "discover", "parse", "resolve",
-]  # fmt: skip

@@ -52,7 +52,7 @@ TPDU_DEFAULT: Final = 1024
 OUTSTANDING_MAX: Final = 16
 """Of requests under way, whatever a server offers."""
 PDU_MAX: Final = 65_000
-ACCEPT, CONFIRM, ABORT_APDU = 0x0E, 0xD0, 0x64
+CONFIRM, ABORT_APDU = 0xD0, 0x64
 
 FILE_ERRORS: Final = {
     0: "other file error", 1: "file name ambiguous", 2: "file busy", 3: "file name syntax error",

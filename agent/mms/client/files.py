@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from agent.mms import ber
-from agent.mms.ber import BerError, Element, encode, encode_integer
+from agent.mms.ber import Element, encode, encode_integer
 
-OPEN, READ, CLOSE, DIRECTORY = 72, 73, 74, 77
-"""Services by number."""
 NAME: Final = 0x19
 """GraphicString, of which a FileName is a sequence; servers take the whole path as one."""
 
@@ -117,9 +115,3 @@ def _time(content: bytes) -> datetime | None:
         except ValueError:
             continue
     return None
-
-
-__all__ = [
-    "CLOSE", "DIRECTORY", "OPEN", "READ", "BerError", "FileEntry", "Opened", "close_request", "directory",
-    "directory_request", "open_request", "opened", "piece", "read_request",
-]  # fmt: skip

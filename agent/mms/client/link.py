@@ -286,6 +286,3 @@ def _reason(error: Exception) -> str:
         # asyncio puts the whole address into the text.
         return os.strerror(error.errno)
     return cause(error)
-
-
-__all__ = ["Credentials", "Limits", "Link", "Server", "wrong_name"]

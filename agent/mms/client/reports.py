@@ -200,6 +200,3 @@ class Follower:
             for entry in part.entries
         )
         return Report(block.reference, entries, last.seq_num, last.time_of_entry, last.entry_id)
-
-
-__all__ = ["NOTHING", "Block", "Entry", "Follower", "Loss", "Report", "block_reference", "reference_of"]

@@ -77,13 +77,17 @@ class Stream(AsyncIterator[Item]):
         self._closed = True
         self._more.set()
 
+    def dealt_with(self) -> None:
+        """The report that was given last need not come again, even if nobody asks for another one."""
+        if self._given is not None:
+            self._taken(self._given)
+            self._given = None
+
     def __aiter__(self) -> Stream:
         return self
 
     async def __anext__(self) -> Item:
-        if self._given is not None:
-            self._taken(self._given)
-            self._given = None
+        self.dealt_with()
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 from open61850.mms.pdu import ObjectName
 from open61850.mms.types import MmsType
@@ -21,12 +21,9 @@ from agent.mms.client.marks import Marks
 from agent.mms.client.session import Session
 from agent.mms.client.stream import Item, Stream
 
-TOGETHER_MAX: Final = 1000
-"""Items that wait to be shown."""
-
 
 class Watch:
-    """Use :meth:`items` once, then :meth:`close`."""
+    """Use :meth:`follow` once, then :meth:`close`."""
 
     def __init__(
         self, server: Server, limits: Limits, described: ServerDescription | None, marks: Marks, integrity_ms: int
@@ -41,21 +38,26 @@ class Watch:
         self._tasks: list[asyncio.Task[None]] = []
         self._types: dict[ObjectName, MmsType | None] = {}
 
-    async def items(self, blocks: tuple[str, ...]) -> AsyncIterator[dict[str, Any]]:
-        """What happens, for JSON; the board shows the same. MmsError if there is nothing to follow."""
+    async def follow(self, blocks: tuple[str, ...], shown: Callable[[dict[str, Any]], bool]) -> None:
+        """Show what happens, as JSON and on the board, until ``shown`` has enough. MmsError if there is nothing to
+        follow."""
         # The first connection is made here, so that what is wrong with it is told instead of tried again.
         async with await Connection.open(self._server, self._limits) as connection:
             wanted = await self._wanted(connection, blocks)
             await self._learn(connection, wanted)
         session = self._session = Session(self._server, self._limits, marks=self._marks)
-        together: asyncio.Queue[Item] = asyncio.Queue(TOGETHER_MAX)
+        together: asyncio.Queue[tuple[Stream, Item]] = asyncio.Queue()
         for one in wanted:
             self._tasks.append(asyncio.create_task(self._pass_on(session.subscribe(one), together)))
         session.start()
         while True:
-            item = await together.get()
+            stream, item = await together.get()
             self.board.take(item, self._types)
-            yield show.item(item, self._types)
+            enough = shown(show.item(item, self._types))
+            stream.dealt_with()
+            if enough:
+                return
+            together.task_done()
 
     async def close(self) -> None:
         """Give the blocks back and write the marks; OSError if that cannot be done."""
@@ -66,9 +68,11 @@ class Watch:
             await self._session.close()
         await self._marks.close()
 
-    async def _pass_on(self, stream: Stream, together: asyncio.Queue[Item]) -> None:
+    async def _pass_on(self, stream: Stream, together: asyncio.Queue[tuple[Stream, Item]]) -> None:
         async for item in stream:
-            await together.put(item)
+            together.put_nowait((stream, item))
+            # Asking for the next one before this one was shown would say that it was.
+            await together.join()
 
     async def _wanted(self, connection: Connection, blocks: tuple[str, ...]) -> list[Wanted]:
         scl = self._described
