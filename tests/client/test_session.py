@@ -240,6 +240,25 @@ def test_an_unbuffered_block_has_no_entry_ids_and_begins_with_all_values(tmp_pat
     asyncio.run(story())
 
 
+def test_two_subscriptions_of_one_server_are_kept_apart(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with peer("peer_libiec61850.py", str(tmp_path)) as there, Session(there.server, QUICK) as session:
+            buffered, plain = session.subscribe(BLOCK), session.subscribe(Wanted("PEERLD0/LLN0.urcb"))
+            for stream, block in ((buffered, "PEERLD0/LLN0.brcb01"), (plain, "PEERLD0/LLN0.urcb01")):
+                async with asyncio.timeout(PATIENCE_S):
+                    async for item in stream:
+                        if isinstance(item, Report):
+                            assert item.block == block
+                            break
+            twice = session.subscribe(Wanted("PEERLD0/LLN0.brcb"))
+            async with asyncio.timeout(PATIENCE_S):
+                told = await anext(twice)
+            assert isinstance(told, State)
+            assert not told.up
+
+    asyncio.run(story())
+
+
 def test_requests_are_refused_in_time_by_nobody_there() -> None:
     async def story() -> None:
         listener = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
