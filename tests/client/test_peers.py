@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from open61850.mms.pdu import ObjectName
 
+from agent.keyserver.tls import Identity
 from agent.logic.messages import CommandKind, Position
 from agent.mms.client import control, directory, plain
 from agent.mms.client.blocks import Wanted
@@ -21,7 +22,7 @@ from agent.mms.client.errors import (
     UnreachableError,
     WrongTypeError,
 )
-from agent.mms.client.link import Server
+from agent.mms.client.link import Credentials, Server
 from agent.mms.client.reports import Report
 from agent.mms.client.session import Session
 from agent.mms.client.stream import Stream
@@ -224,14 +225,20 @@ def test_our_agent_over_mutual_tls(tree: Tree, tmp_path: Path) -> None:
 def test_the_wrong_server_and_the_wrong_certificate_are_named(tree: Tree, tmp_path: Path) -> None:
     make_pki(tmp_path / "ours")
     make_pki(tmp_path / "theirs")
+    ca = tmp_path / "ours" / "ca.pem"
 
     async def story() -> None:
         async with agent(tree, tmp_path / "ours") as lab:
             ours = credentials(tmp_path / "ours", "operator")
+            foreign = Credentials(Identity(*credentials(tmp_path / "theirs", "operator").identity[:2], ca))
             for server, why in (
                 (Server("127.0.0.1", lab.port, ours, "R_AG"), "the certificate is that of F_AG, not of R_AG"),
                 (Server("127.0.0.1", lab.port, ours), "the certificate is that of F_AG, not of 127.0.0.1"),
                 (Server("127.0.0.1", lab.port, credentials(tmp_path / "theirs", "operator"), "F_AG"), "certificate"),
+                (
+                    Server("127.0.0.1", lab.port, foreign, "F_AG"),
+                    "refuses our certificate or TLS: unknown ca",
+                ),
                 (Server("127.0.0.1", lab.port), "closed the connection|no TPKT|Connection reset"),
                 (Server("127.0.0.1", 1), "Connection refused"),
             ):

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from open61850.mms.pdu import ObjectName
 
+from agent.mms.client import blocks
 from agent.mms.client.blocks import Wanted
 from agent.mms.client.connection import Connection
 from agent.mms.client.errors import LostError, SilentError
@@ -16,7 +18,8 @@ from agent.mms.client.marks import Marks, MarksError
 from agent.mms.client.reports import Loss, Report
 from agent.mms.client.session import Patience, Session
 from agent.mms.client.stream import State, Stream
-from tests.client.lab import PATIENCE_S, Cable, peer
+from agent.mms.tree import Tree
+from tests.client.lab import PATIENCE_S, Cable, agent, peer
 from tests.client.test_peers import COUNTER, order
 from tests.mms.lab import free_port
 
@@ -277,3 +280,36 @@ def test_a_file_that_is_none_of_marks_is_refused(tmp_path: Path) -> None:
         (tmp_path / "marks").write_text(content)
         with pytest.raises(MarksError, match="marks"):
             Marks(tmp_path / "marks")
+
+
+def test_an_instance_that_stays_taken_is_left_for_another_one_and_that_is_a_loss(tree: Tree) -> None:
+    """Our agent has four instances of each block."""
+    wanted = Wanted("F_AGFLISR/LLN0.brcbStatus", reserve_s=1)
+
+    async def story() -> None:
+        async with agent(tree) as lab, Cable(lab.port) as cable:
+            session = Session(cable.server, QUICK)
+            async with session:
+                stream = session.subscribe(wanted)
+                async with asyncio.timeout(PATIENCE_S):
+                    while not isinstance(await anext(stream), Report):
+                        pass
+                cable.flowing.clear()
+                cable.cut()
+                await asyncio.sleep(1.5)
+                thief = await Connection.open(Server("127.0.0.1", lab.port), QUICK)
+                await blocks.enable(
+                    thief, ObjectName("LLN0$BR$brcbStatus01", "F_AGFLISR"), Wanted(""), None, lambda *_: None
+                )
+                cable.flowing.set()
+                told = []
+                async with asyncio.timeout(PATIENCE_S):
+                    async for item in stream:
+                        told.append(item)
+                        if isinstance(item, Report) and item.block.endswith("02"):
+                            break
+                (lost,) = [item for item in told if isinstance(item, Loss)]
+                assert "another instance was taken" in lost.why
+                thief.abort("enough")
+
+    asyncio.run(story())

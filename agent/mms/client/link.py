@@ -199,7 +199,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """What has arrived before is still worked off."""
-        self._gone = "the server closed the connection" if exc is None else cause(exc)
+        self._gone = "the server closed the connection" if exc is None else _reason(exc)
         if not self._scheduled:
             self._turn()
 
@@ -282,6 +282,9 @@ def _keep_alive(end: socket.socket | None) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return f"no such host ({error.strerror})"
+    if isinstance(error, ssl.SSLError) and "ALERT_" in (error.reason or ""):
+        alert = error.reason.partition("ALERT_")[2].replace("_", " ").lower()
+        return f"the server refuses our certificate or TLS: {alert}"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
         # asyncio puts the whole address into the text.
         return os.strerror(error.errno)

@@ -248,19 +248,24 @@ class Session:
             # Only this instance knows the position: it may still be held by the association that we lost.
             there = there[:1]
         refused: RefusedError | None = None
+        before = stream.instance
         for name in there:
-            same = block_reference(name) == stream.instance
+            moved: Loss | None = None
+            if faithful and block_reference(name) != stream.instance:
+                moved = Loss(stream.instance, f"not free any more ({refused}): another instance was taken")
+
+            def ready(block: Block, loss: Loss | None, moved: Loss | None = moved) -> None:
+                if moved:
+                    stream.follower.position = None
+                self._ready(stream, block, moved or loss)
+
             try:
-                await blocks.enable(
-                    connection, name, stream.wanted, position, lambda block, loss: self._ready(stream, block, loss)
-                )
+                await blocks.enable(connection, name, stream.wanted, None if moved else position, ready)
             except RefusedError as error:
                 self._by_id = {key: one for key, one in self._by_id.items() if one is not stream}
+                stream.instance = before
                 refused = refused or error
                 continue
-            if faithful and not same:
-                stream.put(Loss(stream.instance, f"not free any more ({refused}): another instance was taken"))
-            stream.instance = block_reference(name)
             return
         if refused is not None:
             raise refused
@@ -272,7 +277,10 @@ class Session:
         stream.put(State(True))
         if loss is not None:
             stream.put(loss)
+        # Now, not when all is done: what comes from here on is of this instance, and the connection may end before.
+        stream.instance = block.reference
         stream.behind = False
+        stream.again.clear()
         stream.follower.enabled(block, known=loss is None)
 
     async def _give_back(self, connection: Connection) -> None:
