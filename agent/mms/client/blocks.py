@@ -118,9 +118,11 @@ async def enable(
     wanted: Wanted,
     position: bytes | None,
     ready: Callable[[Block, Loss | None], None],
+    fresh: bool = True,
 ) -> None:
     """Reserve, set up and enable a block, behind ``position`` if it is buffered. ``ready`` is called just before
-    reports can come, with what is lost if the server does not know the position. RefusedError if it is not free."""
+    reports can come, with what is lost if the server does not know the position. RefusedError if it is not free.
+    ``fresh``: all values of a buffered block are wanted, too; otherwise only after a loss."""
     now = await values(connection, name)
     buffered = "$BR$" in name.item
     if isinstance(now["RptEna"], BoolData) and now["RptEna"].value:
@@ -132,7 +134,7 @@ async def enable(
     loss = await _resume(connection, block, position) if buffered else None
     ready(block, loss)
     await connection.write(attribute(name, "RptEna"), BoolData(True))
-    if wanted.interrogate and (not buffered or position is None or loss is not None):
+    if wanted.interrogate and (not buffered or fresh or loss is not None):
         await connection.write(attribute(name, "GI"), BoolData(True))
 
 

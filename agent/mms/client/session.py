@@ -260,12 +260,14 @@ class Session:
                 self._ready(stream, block, moved or loss)
 
             try:
-                await blocks.enable(connection, name, stream.wanted, None if moved else position, ready)
+                fresh = stream.fresh or moved is not None
+                await blocks.enable(connection, name, stream.wanted, None if moved else position, ready, fresh)
             except RefusedError as error:
                 self._by_id = {key: one for key, one in self._by_id.items() if one is not stream}
                 stream.instance = before
                 refused = refused or error
                 continue
+            stream.fresh = False
             return
         if refused is not None:
             raise refused

@@ -47,6 +47,8 @@ class Stream(AsyncIterator[Item]):
         self._closed = False
         self.instance = ""
         """``LD/LN.name`` of the block that was enabled last."""
+        self.fresh = position is None
+        """All values of the block were not yet asked for."""
         self.again = asyncio.Event()
         """Set when the block has to be enabled again: there is room after :attr:`behind`, or it has changed."""
 
