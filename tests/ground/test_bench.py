@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import commands
+from benchmarks.mms_clients import Delays
 from benchmarks.row import Row
 
 KEYS = {"case", "metric", "unit", "ours", "peer", "peer_name", "ratio", "goal", "met"}
@@ -74,3 +75,22 @@ def test_a_benchmark_that_cannot_run_is_an_error(benchmark: list[bool]) -> None:
 )  # fmt: skip
 def test_met(ours: float | None, goal: float | None, smaller: bool, met: bool | None) -> None:
     assert Row("c", "m", "ms", ours, goal, smaller_is_better=smaller).met is met
+
+
+def test_only_what_watches_memory_takes_a_time(benchmark: list[bool]) -> None:
+    result = CliRunner().invoke(commands.bench, ["fixture", "--seconds", "5"])
+    assert result.exit_code == 2
+    assert "fixture takes no --seconds" in result.output
+    assert benchmark == []
+
+
+def test_delays_are_told_by_the_upper_end_of_their_step() -> None:
+    delays = Delays()
+    assert delays.quantile(0.5) is None
+    for ms in range(1, 101):
+        delays.add(float(ms))
+    delays.add(1e9)
+    delays.add(-1.0)
+    assert delays.quantile(0.5) == pytest.approx(50.0, abs=0.02)
+    assert delays.quantile(0.99) == pytest.approx(100.0, abs=0.02)
+    assert delays.longest_ms == 1e9
