@@ -20,7 +20,7 @@ from agent.mms.client.session import Patience, Session
 from agent.mms.client.stream import State, Stream
 from agent.mms.tree import Tree
 from tests.client.lab import PATIENCE_S, Cable, agent, peer
-from tests.client.test_peers import COUNTER, order
+from tests.client.test_client_peers import COUNTER, order
 from tests.mms.lab import free_port
 
 pytestmark = pytest.mark.peer
