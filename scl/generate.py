@@ -32,6 +32,7 @@ from scl.describe import Drawing
 from scl.elements import element, sub
 from scl.primary import write_lines, write_substations
 from scl.ratings import write_ratings
+from scl.served import DYNAMIC_MEMBERS, DYNAMIC_SETS
 from scl.templates import NODE_TYPES, NodeType, write_templates
 from scl.topology import Device, DeviceKind, Feeder
 
@@ -358,6 +359,7 @@ def _served(services: etree._Element) -> None:
     for name in ("GetDirectory", "GetDataObjectDefinition", "DataObjectDirectory", "GetDataSetValue"):
         sub(services, name)
     sub(services, "DataSetDirectory")
+    sub(services, "DynDataSet", max=DYNAMIC_SETS, maxAttributes=DYNAMIC_MEMBERS)
 
 
 def _reporting(services: etree._Element) -> None:

@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -69,13 +70,13 @@ class _Arrival:
 
 
 class Porter:
-    """See the module. ``inner``: the server's port on loopback."""
+    """See the module. ``inner``: the server's port on loopback; ``more``: its further ones."""
 
-    def __init__(self, doorway: Doorway, inner: int, audit: Audit) -> None:
+    def __init__(self, doorway: Doorway, inner: int, audit: Audit, more: Sequence[int] = ()) -> None:
         """IdentityError if the certificate's files cannot be used, OSError if the address cannot."""
         self._identity = doorway.identity
         self._credentials: Credentials | None = None if doorway.identity is None else load(doorway.identity)
-        self._inner = (LOOPBACK, inner)
+        self._ports = (inner, *more)
         self._limits = doorway.limits
         self._audit = audit
         self._area = doorway.area
@@ -151,6 +152,8 @@ class Porter:
                 self._end(association, association.why)
             elif now - association.heard_at > self._limits.idle_s:
                 self._end(association, "idle")
+            elif late := association.late(now):
+                self._end(association, late)
             elif association.waiting or association.behind:
                 self._move(association, now)
         if self._identity is not None and now >= self._look_at:
@@ -276,8 +279,9 @@ class Porter:
             # Known before the server can see it.
             self._inside[association.inner] = association
             server.setblocking(False)
+            association.port = self._emptiest()
             with contextlib.suppress(BlockingIOError):
-                server.connect(self._inner)
+                server.connect((LOOPBACK, association.port))
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             self._inside = {key: one for key, one in self._inside.items() if one.server is not server}
@@ -289,6 +293,11 @@ class Porter:
             self._by_fd[end.fileno()] = association
             self._epoll.register(end, select.EPOLLIN)
         self._audit.associated(who, address, granted.words, version, granted.passed_over)
+
+    def _emptiest(self) -> int:
+        """The server's port with the fewest clients."""
+        used = Counter(one.port for one in self._inside.values())
+        return min(self._ports, key=lambda port: used[port])
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
