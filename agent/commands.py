@@ -175,6 +175,27 @@ def run(**options: Any) -> None:
     sys.exit(run_agent(Options(**options), lambda text: click.echo(text, err=True)))
 
 
+@agent.command()
+@click.argument("name", type=click.Choice(["pics", "pixit", "mics"]))
+@click.option("--scd", type=FILE, required=True, help="SCD file.")
+@click.option("--ied", required=True, help="Name of the IED in the SCD file.")
+def statement(name: str, scd: Path, ied: str) -> None:
+    """What an agent's MMS server says of itself, as Markdown: services (pics), limits (pixit), data model (mics)."""
+    from agent.mms.described import UndescribedError
+    from agent.mms.statements import mics, pics, pixit
+    from agent.mms.statements.offered import offered
+    from agent.mms.statements.page import markdown
+    from scl.problem import SclError
+    from scl.read import parse
+
+    pages = {"pics": pics.page, "pixit": pixit.page, "mics": mics.page}
+    try:
+        found = offered(parse(scd), ied)
+    except (SclError, UndescribedError, OSError) as error:
+        raise click.ClickException(f"{scd}: {error}") from error
+    click.echo(markdown(pages[name](found)), nl=False)
+
+
 def _ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
     from agent.station import local
 

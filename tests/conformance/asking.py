@@ -43,8 +43,7 @@ def refused(call: Callable[[], Any]) -> tuple[str, int]:
     except MmsReject as error:
         return "reject", error.code
     except ControlError as error:
-        assert error.last_appl_error is not None, error
-        return error.stage, error.last_appl_error.add_cause
+        return error.stage, -1 if error.last_appl_error is None else error.last_appl_error.add_cause
     raise AssertionError(f"not refused: {got!r}")
 
 

@@ -33,13 +33,17 @@ class Case(NamedTuple):
     def procedure(self) -> Callable[[Device], None]:
         """What is done."""
         module, _, function = self.by.partition(".")
-        found: Callable[[Device], None] = getattr(importlib.import_module(f"tests.conformance.procedures.{module}"), function)
+        found: Callable[[Device], None] = getattr(
+            importlib.import_module(f"tests.conformance.procedures.{module}"), function
+        )
         return found
 
     def missing(self, of: Offered) -> str:
         """Why it does not apply: the lines of the PICS that say no; empty if it does."""
         lines = {line.code: line for line in pics.lines(of)}
-        return "; ".join(f"{code} {lines[code].name}: {lines[code].why}" for code in self.needs if not lines[code].offered)
+        return "; ".join(
+            f"{code} {lines[code].name}: {lines[code].why}" for code in self.needs if not lines[code].offered
+        )
 
 
 def load() -> tuple[Case, ...]:

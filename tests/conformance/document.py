@@ -1,6 +1,8 @@
 """The documents of conformance: made by playing the cases, read back by tests.
 
-python -m tests.conformance.document [--check]: plays every case and writes docs/reference/{conformance,pics,pixit,mics,tics}.md.
+python -m tests.conformance.document [--check]
+
+Plays every case and writes docs/reference/{conformance,pics,pixit,mics,tics}.md.
 """
 
 from __future__ import annotations
@@ -22,15 +24,16 @@ PASSED, FAILED, NOT_APPLICABLE = "passed", "FAILED", "not applicable"
 HEADINGS = ("identifier", "kind", "what is shown", "PICS", "verdict", "procedure")
 GENERATED = "<!-- made by: make conformance -->\n"
 
-HEAD = """Each row is a case that is played against a whole agent (both processes, its breaker and its merging unit) with
-clients that we did not write, open61850 and iec61850, or with octets put together by hand where no client sends them.
-Verdicts come from `make conformance`, and every run of the tests plays the rows again and compares. A row that does not
-apply names the line of the [PICS](pics.md) from which that follows; it is played as soon as the SCL offers what it needs.
+HEAD = """\
+Each row is a case that is played against a whole agent (both processes, its breaker and its merging unit) with clients
+that we did not write, open61850 and iec61850, or with octets put together by hand where no client sends them. Verdicts
+come from `make conformance`, and every run of the tests plays the rows again and compares. A row that does not apply
+names the line of the [PICS](pics.md) from which that follows; it is played as soon as the SCL offers what it needs.
 
-The cases follow the groups of IEC 61850-10 and of the UCAIug's *Test procedures for IEC 61850 edition 2 servers*, in our
-own words and after what is public of them. They carry an identifier where we are sure that the case of that name shows
-the same thing; where we are not, there is none. One row may show less than the procedure of its name. This is a
-self-declaration, not a certificate: no accredited laboratory has seen this server."""
+The cases follow the groups of IEC 61850-10 and of the UCAIug's *Test procedures for IEC 61850 edition 2 servers*, in
+our own words, from what is public of them: the procedures themselves are the UCAIug's members' only. A row carries an
+identifier where we are sure of the case's name and subject; the others are ours. A row may show less than the procedure
+of its name does. This is a self-declaration, not a certificate: no accredited laboratory has seen this server."""
 
 ISSUES = """Technical issues (tissues) of IEC 61850-7-2 and -8-1 whose resolution a case of the
 [conformance table](conformance.md) shows. The numbers are those that makers of servers publish in their own statements.
@@ -59,7 +62,9 @@ def main(write: bool) -> int:
     for name in different if write else ():
         (FOLDER / name).write_text(made[name], encoding="utf-8")
     failed = sum(verdict == FAILED for verdict in found.values())
-    print(f"{len(found)} cases, {failed} failed, {sum(v.startswith(NOT_APPLICABLE) for v in found.values())} do not apply")
+    print(
+        f"{len(found)} cases, {failed} failed, {sum(v.startswith(NOT_APPLICABLE) for v in found.values())} do not apply"
+    )
     print(f"{'written' if write else 'different'}: {', '.join(different) or 'nothing'}")
     return int(bool(failed) or (not write and bool(different)))
 
@@ -106,9 +111,7 @@ def row(case: Case) -> tuple[str, ...]:
 
 
 def _issues(found: dict[tuple[str, str], str]) -> Page:
-    rows = sorted(
-        (issue, case.what, found[case.by, case.group], case.by) for case in load() for issue in case.issues
-    )
+    rows = sorted((issue, case.what, found[case.by, case.group], case.by) for case in load() for issue in case.issues)
     cells = tuple((f"{issue}", SUBJECTS[issue], what, verdict, f"`{by}`") for issue, what, verdict, by in rows)
     headings = ("issue", "subject", "shown by", "verdict", "procedure")
     return Page("TICS: technical issues", ISSUES, (Table("Issues", "", headings, cells),))

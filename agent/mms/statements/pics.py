@@ -150,7 +150,10 @@ def _reports(of: Offered) -> tuple[Line, ...]:
         for attribute in data.attributes
     )
     found = []
-    for code, kind, count, constraint in (("S24", "buffered", of.buffered, "BR"), ("S27", "unbuffered", of.unbuffered, "RP")):
+    for code, kind, count, constraint in (
+        ("S24", "buffered", of.buffered, "BR"),
+        ("S27", "unbuffered", of.unbuffered, "RP"),
+    ):
         number = int(code[1:])
         letter = kind[0].upper()
         found += [
@@ -159,7 +162,9 @@ def _reports(of: Offered) -> tuple[Line, ...]:
             Line(f"{code}-2", "quality change", count > 0, "qchg of attributes"),
             Line(f"{code}-3", "data update", count > 0 and updates, "dupd of attributes"),
             Line(f"S{number + 1}", f"Get{letter}RCBValues", count > 0, "read"),
-            Line(f"S{number + 2}", f"Set{letter}RCBValues", count > 0 and _writes(constraint), f"write, FC {constraint}"),
+            Line(
+                f"S{number + 2}", f"Set{letter}RCBValues", count > 0 and _writes(constraint), f"write, FC {constraint}"
+            ),
         ]  # fmt: skip
     return tuple(found)
 

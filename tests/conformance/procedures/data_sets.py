@@ -79,9 +79,9 @@ def keeps_data_sets_of_the_scl(device: Device) -> None:
     """They cannot be deleted, whether by a client's right or by the server."""
     with device.client() as client:
         try:
-            matched, gone = _delete(client, device, "LLN0$dsStatus")
+            _, gone = _delete(client, device, "LLN0$dsStatus")
         except ServiceError:
-            matched, gone = 1, 0
+            gone = 0
         assert gone == 0
         assert "LLN0$dsStatus" in client.get_name_list(DATA_SET, device.domain)
 

@@ -85,7 +85,7 @@ def publishes_repeatedly(device: Device) -> None:
 
 
 def publishes_as_described(device: Device) -> None:
-    """References, identifier, revision and number of entries are the SCL's; it is no test and needs no commissioning."""
+    """References, identifier, revision and number of entries are the SCL's; not simulated, no commissioning needed."""
     (pdu, *_) = _sent(device, lambda found: len(found) >= 1)
     block = next(one for item, one in _described(device).items() if item.endswith("gcbFlisr"))
     with device.client() as client:
@@ -94,7 +94,7 @@ def publishes_as_described(device: Device) -> None:
     assert pdu.dat_set == f"{device.domain}/LLN0${block.data_set}"
     assert (pdu.go_id, pdu.conf_rev) == (block.go_id, block.conf_rev)
     assert len(pdu.all_data) == len(members)
-    assert not (pdu.nds_com or pdu.simulation)
+    assert (pdu.nds_com, pdu.simulation) == (False, False)
 
 
 def publishes_changes_at_once(device: Device) -> None:
@@ -148,7 +148,7 @@ def _supervision(device: Device) -> str:
 
 
 def hears_and_shows(device: Device) -> None:
-    """A published position is in the model, good, and the subscription is shown as alive, with its last state number."""
+    """A published position is in the model, good; the subscription is shown as alive, with its last state number."""
     node = _supervision(device)
     with device.client() as client:
         assert client.read(name(device, f"{node}$ST$St$stVal")).value is True

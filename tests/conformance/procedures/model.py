@@ -112,7 +112,14 @@ def writes_a_value(device: Device) -> None:
 def refuses_unknown_objects(device: Device) -> None:
     """Unknown device, node, data, attribute, and names whose case is another."""
     with device.client() as client:
-        for item in ("XCBR9$ST$Pos", "XCBR1$ST$Pox", "XCBR1$ST$Pos$stVax", "XCBR1$ST$pos", "xcbr1$ST$Pos", "XCBR1$XX$Pos"):
+        for item in (
+            "XCBR9$ST$Pos",
+            "XCBR1$ST$Pox",
+            "XCBR1$ST$Pos$stVax",
+            "XCBR1$ST$pos",
+            "xcbr1$ST$Pos",
+            "XCBR1$XX$Pos",
+        ):
             assert refused(lambda item=item: client.read(name(device, item))) == ("access", MISSING), item
             assert refused(lambda item=item: client.get_type(name(device, item)))[0] == "service", item
         assert refused(lambda: client.read(ObjectName("XCBR1$ST$Pos", "NONE"))) == ("access", MISSING)

@@ -63,9 +63,18 @@ def _lists(device: Device, part: str, base: str) -> None:
         assert set(names(client, device, part)) == described
         for item in described:
             parts = dict(client.get_type(name(device, item)).components)
-            assert {"RptID", "RptEna", "DatSet", "ConfRev", "OptFlds", "BufTm", "SqNum", "TrgOps", "IntgPd", "GI"} <= set(
-                parts
-            )
+            assert {
+                "RptID",
+                "RptEna",
+                "DatSet",
+                "ConfRev",
+                "OptFlds",
+                "BufTm",
+                "SqNum",
+                "TrgOps",
+                "IntgPd",
+                "GI",
+            } <= set(parts)
             assert ({"PurgeBuf", "EntryID", "TimeofEntry", "ResvTms"} <= set(parts)) == kind
             assert len(client.read(name(device, item)).members) == len(parts)
         assert any(item.startswith(base) for item in described)
@@ -117,7 +126,9 @@ def _triggers(device: Device, block: str) -> None:
         _move(device)
         report = heard.wait(lambda one: bool(one.entries), since)
         assert all(
-            entry.reason.data_change or entry.reason.quality_change for entry in report.entries if entry.reason is not None
+            entry.reason.data_change or entry.reason.quality_change
+            for entry in report.entries
+            if entry.reason is not None
         )
         members = [str(member) for member in client.get_data_set_members(name(device, "LLN0$dsStatus"))]
         moved = f"{device.domain}/XCBR1$ST$Pos"
