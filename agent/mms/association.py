@@ -179,6 +179,9 @@ class Association:
                     on, back = self.warden.asked(data)
                 except BerError as error:
                     raise EndedError(f"not understood: {error}") from None
+                except Exception as error:
+                    # A defect of ours must not end the process that writes the latch.
+                    raise EndedError(f"not understood: {type(error).__name__}") from error
                 self._clock(now)
                 self._to_server += on
                 self._to_client += back

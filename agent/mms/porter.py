@@ -28,6 +28,8 @@ from agent.mms.tls import Credentials, Identity, IdentityError, cause, load, pee
 HANDSHAKE_S: Final = 5.0
 ARRIVALS_MAX: Final = 8
 """Handshakes under way at a time, and of one turn."""
+BACKLOG: Final = 128
+"""Connections that wait to be taken, eight a turn: where this is full an honest client waits for a second."""
 LOOK_S: Final = 1.0
 """So often the certificate's files are looked at."""
 LOOPBACK: Final = "127.0.0.1"
@@ -87,7 +89,7 @@ class Porter:
         self.problem = ""
         """Why changed files of the certificate are not used."""
         family = socket.AF_INET6 if ":" in doorway.address else socket.AF_INET
-        self._listener = socket.create_server((doorway.address, doorway.port), family=family, backlog=ARRIVALS_MAX)
+        self._listener = socket.create_server((doorway.address, doorway.port), family=family, backlog=BACKLOG)
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._epoll = select.epoll()

@@ -6,6 +6,7 @@ Nothing of the agent's MMS side is ours to look into here: clients of others and
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from lxml import etree
+from open61850.mms.association import AssociationParameters, association_request, decode_association_response
 from open61850.mms.client import MmsClient
+from open61850.mms.errors import MmsConnectionError
+from open61850.mms.transport import IsoConnection, connection_request, recv_tpkt, send_tpkt
 
+from agent.keyserver.pki import enrol
 from agent.logic.messages import Position
+from agent.mms.roles import Role
 from agent.mms.statements.offered import Offered, offered
 from scl.read import parse_bytes
 from tests.mms.lab import free_port
+from tests.mms.secured import roles
 from tests.station.bench import LOAD_A, VOLT, Bench, until
 
 NAME = "F1"
@@ -31,10 +38,13 @@ CLIENTS_MAX = 6
 
 
 class Device:
-    """One agent in service; use as a context manager."""
+    """One agent in service; use as a context manager. ``secured``: over TLS, its clients with the roles of engineer and
+    operator."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secured: bool = False) -> None:
         self.bench = Bench(folder)
+        self._pki = folder / "pki" if secured else None
+        self._context = None if self._pki is None else _enrolled(self._pki)
         self.port = free_port()
         self.scd = self.bench.scd
         root: etree._Element = parse_bytes(self.scd.read_bytes())
@@ -51,7 +61,8 @@ class Device:
 
     def _begin(self) -> None:
         limits = ["--mms-clients", str(CLIENTS_MAX), "--mms-clients-of-address", str(CLIENTS_MAX)]
-        self.bench.start(NAME, "--mms-plain", f"127.0.0.1:{self.port}", *limits)
+        where = f"127.0.0.1:{self.port}"
+        self.bench.start(NAME, *(["--mms-plain", where] if self._pki is None else _files(self._pki, where)), *limits)
         until(lambda: self.bench.status(NAME).get("ready") is True)
 
     def restart(self) -> None:
@@ -95,14 +106,37 @@ class Device:
     @contextmanager
     def client(self) -> Iterator[MmsClient]:
         """A client of others (open61850), associated."""
-        with MmsClient.connect("127.0.0.1", self.port, timeout=20.0) as client:
-            yield client
+        if self._context is None:
+            with MmsClient.connect("127.0.0.1", self.port, timeout=20.0) as client:
+                yield client
+            return
+        with self.raw() as raw:
+            send_tpkt(raw, connection_request())
+            if recv_tpkt(raw) is None:
+                raise MmsConnectionError("no transport connection")
+            connection = IsoConnection(raw)
+            connection.send(association_request(AssociationParameters()))
+            accepted = decode_association_response(connection.recv() or b"")
+            raw.settimeout(None)
+            with MmsClient(connection, association=accepted) as client:
+                client._start()
+                yield client
 
     @contextmanager
     def raw(self) -> Iterator[socket.socket]:
-        """Octets, for what no client sends."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20.0) as raw:
-            yield raw
+        """Octets, for what no client sends; within TLS where that is spoken."""
+        with self.bare() as bare:
+            if self._context is None:
+                yield bare
+            else:
+                with self._context.wrap_socket(bare) as raw:
+                    yield raw
+
+    @contextmanager
+    def bare(self) -> Iterator[socket.socket]:
+        """Octets beneath TLS."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20.0) as bare:
+            yield bare
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Details of the events of a name so far."""
@@ -117,3 +151,18 @@ class Device:
     def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
         """Wait for something."""
         until(condition, seconds)
+
+
+def _enrolled(folder: Path) -> ssl.SSLContext:
+    """Certificates of the agent and of a client; how the client speaks TLS."""
+    enrol(folder, [], [IED], {"tester": roles(Role.OPERATOR, Role.ENGINEER)})
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(folder / "ca.pem")
+    context.load_cert_chain(folder / "tester.pem", folder / "tester.key")
+    return context
+
+
+def _files(folder: Path, where: str) -> list[str]:
+    files = [("certificate", f"{IED}.pem"), ("private-key", f"{IED}.key"), ("ca", "ca.pem")]
+    return ["--mms", where, *(part for name, file in files for part in (f"--mms-{name}", str(folder / file)))]
