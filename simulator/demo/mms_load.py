@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 NICENESS = 19
 INTEGRITY_MS = 200
-PAUSE_S = 0.05
+PAUSE_S = 0.2
 """Between two of a hostile client's attempts."""
-ASKED_BLINDLY = 200
+ASKED_BLINDLY = 20
 READ_AT_ONCE = ("XCBR1$ST", "MMXU1$MX", "LLN0$ST", "CSWI1$ST")
 
 
