@@ -113,7 +113,13 @@ def _servers(
     metavar="TEXT",
     help="Our area of responsibility: roles for other areas do not count. Without it areas are not looked at.",
 )
-@click.option("--mms-clients", type=click.IntRange(1, 64), default=16, show_default=True, help="At a time.")
+@click.option(
+    "--mms-clients",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="At a time. Every four more make the server slower: see the reference.",
+)
 @click.option(
     "--mms-clients-of-address", type=click.IntRange(1, 64), default=8, show_default=True, help="Of one IP address."
 )

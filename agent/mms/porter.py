@@ -38,7 +38,7 @@ LOOPBACK: Final = "127.0.0.1"
 class Limits(NamedTuple):
     """Of associations."""
 
-    clients: int = 16
+    clients: int = 8
     of_address: int = 8
     idle_s: float = 3600.0
     """Nothing went over it in either direction for so long: it ends."""

@@ -33,7 +33,7 @@ NAME = "F1"
 IED = f"{NAME}_AG"
 SHOWN_S = 0.3
 """The server shows what the agent knows at the latest after so long."""
-CLIENTS_MAX = 6
+CLIENTS_MAX = 8
 """The device is told this limit, so that a case can reach it."""
 
 

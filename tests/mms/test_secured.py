@@ -261,7 +261,9 @@ asyncio.run(main())
         assert client.communicate()[0] == b""
         assert client.returncode != 0
         for _ in range(50):
-            assert isinstance(lab.meanwhile(knock), ConnectionResetError)
+            # Reset, or closed where it was cut before its octets came: never an answer.
+            told = lab.meanwhile(knock)
+            assert told == b"" or isinstance(told, ConnectionResetError)
         assert {line["why"] for line in lab.events.of("mms_refused")} == {"came to the server's own port"}
         assert lab.ask("viewer", "read")["read"] == repr(b"\x80")
 
