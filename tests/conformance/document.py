@@ -43,12 +43,10 @@ SUBJECTS = {
     52: "sequence number of a GOOSE begins with 0",
     177: "option bits of buffered reports are ignored in unbuffered ones",
     183: "error of a name list of what does not exist",
-    191: "entries and integrity of buffered reports",
     278: "an entry identifier that the server does not know",
     301: "sequence number of buffered reports",
     305: "reports with a buffer time of 0",
     322: "attributes of an enabled control block are not written",
-    1178: "reservation of buffered control blocks (ResvTms)",
     1202: "general interrogation is there",
 }
 

@@ -31,9 +31,9 @@ from tests.conformance.device import CLIENTS_MAX, NAME, Device
 
 pytestmark = pytest.mark.peer
 SEED = int(os.environ.get("FLISR_HOSTILE_SEED", "61850"))
-ALTERED = int(os.environ.get("FLISR_HOSTILE_FRAMES", "600"))
+ALTERED = int(os.environ.get("FLISR_HOSTILE_FRAMES", "300"))
 """Altered conversations; more by hand: FLISR_HOSTILE_FRAMES=100000."""
-CONNECTIONS = 2000
+CONNECTIONS = 1000
 MEMORY_KB = 20_000
 """So much more at the most."""
 
@@ -225,7 +225,7 @@ def test_slow_and_silent_clients_are_let_go_and_hinder_nobody(device: Device) ->
     assert f"a message of more than {MESSAGE_S:g} s" in whys
 
 
-def test_thousands_of_connections_come_and_go(device: Device) -> None:
+def test_a_thousand_connections_come_and_go(device: Device) -> None:
     """The audit says how many it has not said, memory and descriptors are as before."""
     device.at_rest()
     station = device.bench.pids(NAME)["station"]
