@@ -75,6 +75,24 @@ def refuses_a_data_set_of_unknown_members(device: Device) -> None:
         assert MADE not in client.get_name_list(DATA_SET, device.domain)
 
 
+def refuses_more_than_the_scl_says(device: Device) -> None:
+    """One data set more, one member more."""
+    limits = device.offered.declared["DynDataSet"]
+    sets, members = int(limits["max"]), int(limits["maxAttributes"])
+    made = [f"{MADE}{number}" for number in range(sets)]
+    with device.client() as client:
+        try:
+            for item in made:
+                _define(client, device, item, ["LLN0$ST$Beh"])
+            assert refused(lambda: _define(client, device, MADE, ["LLN0$ST$Beh"]))[0] == "service"
+        finally:
+            for item in made:
+                _delete(client, device, item)
+        _define(client, device, MADE, ["LLN0$ST$Beh"] * members)
+        assert _delete(client, device, MADE) == (1, 1)
+        assert refused(lambda: _define(client, device, MADE, ["LLN0$ST$Beh"] * (members + 1)))[0] == "service"
+
+
 def keeps_data_sets_of_the_scl(device: Device) -> None:
     """They cannot be deleted, whether by a client's right or by the server."""
     with device.client() as client:
