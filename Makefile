@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.ready
 # The build runs with the pinned setuptools and cffi, not with whatever is newest today.
 PIPFLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: setup demo test lint types docs clean
+.PHONY: setup demo test lint types docs conformance clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,10 @@ types: setup
 # The commands that README and docs/ show, long ones left out.
 docs: setup
 	$(BIN)/python tests/docs_commands.py
+
+# Plays every case of conformance and writes what came of it: docs/reference/{conformance,pics,pixit,mics,tics}.md.
+conformance: setup
+	$(BIN)/python -m tests.conformance.document
 
 clean:
 	rm -rf $(VENV) build *.egg-info agent/core/_core.c agent/goose/_inbox.c agent/core/*.so agent/goose/*.so

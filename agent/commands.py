@@ -113,7 +113,13 @@ def _servers(
     metavar="TEXT",
     help="Our area of responsibility: roles for other areas do not count. Without it areas are not looked at.",
 )
-@click.option("--mms-clients", type=click.IntRange(1, 64), default=16, show_default=True, help="At a time.")
+@click.option(
+    "--mms-clients",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="At a time. Every four more make the server slower: see the reference.",
+)
 @click.option(
     "--mms-clients-of-address", type=click.IntRange(1, 64), default=8, show_default=True, help="Of one IP address."
 )
@@ -173,6 +179,27 @@ def run(**options: Any) -> None:
     from agent.station.launch import run as run_agent
 
     sys.exit(run_agent(Options(**options), lambda text: click.echo(text, err=True)))
+
+
+@agent.command()
+@click.argument("name", type=click.Choice(["pics", "pixit", "mics"]))
+@click.option("--scd", type=FILE, required=True, help="SCD file.")
+@click.option("--ied", required=True, help="Name of the IED in the SCD file.")
+def statement(name: str, scd: Path, ied: str) -> None:
+    """What an agent's MMS server says of itself, as Markdown: services (pics), limits (pixit), data model (mics)."""
+    from agent.mms.described import UndescribedError
+    from agent.mms.statements import mics, pics, pixit
+    from agent.mms.statements.offered import offered
+    from agent.mms.statements.page import markdown
+    from scl.problem import SclError
+    from scl.read import parse
+
+    pages = {"pics": pics.page, "pixit": pixit.page, "mics": mics.page}
+    try:
+        found = offered(parse(scd), ied)
+    except (SclError, UndescribedError, OSError) as error:
+        raise click.ClickException(f"{scd}: {error}") from error
+    click.echo(markdown(pages[name](found)), nl=False)
 
 
 def _ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.row import Row
 
 BENCHMARKS = {
+    "loaded": "benchmarks.loaded",
     "mms": "benchmarks.mms",
     "pickup": "benchmarks.pickup",
     "simulate": "benchmarks.simulate",

@@ -47,7 +47,7 @@ class Case:
     quick: bool = False
 
 
-def _named(name: str) -> dict[str, Any]:
+def named(name: str) -> dict[str, Any]:
     """An entry of the demonstration's own table."""
     table: list[dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))["scenarios"]
     return next(entry for entry in table if entry["name"] == name)
@@ -55,7 +55,7 @@ def _named(name: str) -> dict[str, Any]:
 
 def _through(kind: str, rf_ohm: float) -> dict[str, Any]:
     """The fault of ``no-generation`` (section between breakers), of another kind and through a resistance."""
-    entry = _named("no-generation")
+    entry = named("no-generation")
     step = entry["steps"][0]
     plant = {**step["plant"], "kind": kind, "rf_ohm": rf_ohm}
     return {**entry, "steps": [{**step, "plant": plant}]}
@@ -64,8 +64,8 @@ def _through(kind: str, rf_ohm: float) -> dict[str, Any]:
 def cases() -> tuple[Case, ...]:
     """Three phases unless said otherwise; resistances give these multiples of F1's pick-up of 800 A, load included."""
     return (
-        Case("demo default, bolted, 12 x", _named("between-breakers"), quick=True),
-        Case("no generation, bolted, 12 x", _named("no-generation")),
+        Case("demo default, bolted, 12 x", named("between-breakers"), quick=True),
+        Case("no generation, bolted, 12 x", named("no-generation")),
         Case("no generation, 5 x", _through("abc", 1.17)),
         Case("no generation, 3 x", _through("abc", 2.15), quick=True),
         Case("no generation, between two phases, 3 x", _through("bc", 3.75)),
@@ -76,12 +76,12 @@ def cases() -> tuple[Case, ...]:
 
 
 def _between_switches() -> dict[str, Any]:
-    return {**_named("between-switches"), "feeder": _named("no-generation")["feeder"]}
+    return {**named("between-switches"), "feeder": named("no-generation")["feeder"]}
 
 
 @dataclass(slots=True)
-class _Plays:
-    """What became of the plays of one case."""
+class Plays:
+    """What became of plays."""
 
     done: list[dict[str, Any]] = field(default_factory=list)
     broken_off: int = 0
@@ -92,13 +92,13 @@ def run(quick: bool) -> Iterator[Row]:
     begun, longest = time.monotonic(), PLAY_S
     with tempfile.TemporaryDirectory(prefix="flisr-bench-") as folder:
         for number, case in enumerate(case for case in cases() if case.quick or not quick):
-            plays = _Plays()
+            plays = Plays()
             for seed in range(1, (1 if quick else PLAYS) + 1):
                 start = time.monotonic()
                 if quick and start - begun + longest > QUICK_S:
                     click.echo(f"{case.name}: not played, the minute is over", err=True)
                     break
-                _play(Path(folder) / f"{number}-{seed}", case, seed, plays)
+                play(Path(folder) / f"{number}-{seed}", case, seed, plays)
                 longest = max(longest if quick else 0.0, time.monotonic() - start)
             yield from rows(case, plays.done, plays.broken_off)
 
@@ -114,7 +114,7 @@ def rows(case: Case, plays: Sequence[dict[str, Any]], broken_off: int = 0) -> It
     yield Row(case.name, "fault located", f"of {count}", located, count, smaller_is_better=False)
     yield Row(case.name, "runs that passed", f"of {count}", passed, count, smaller_is_better=False)
     multiples = sorted(play["multiple"] for play in plays if play["multiple"] is not None)
-    yield Row(case.name, "multiple of pick-up", "x", _rank(multiples, 0.5), None)
+    yield Row(case.name, "multiple of pick-up", "x", rank(multiples, 0.5), None)
     lasts = [play["split"][-1] for play in plays if play["split"]]
     ours = GOAL_OURS_MS if case.judged else None
     trips = [play["ms"]["trip_goose"] for play in plays if play["ms"]["trip_goose"] is not None]
@@ -151,17 +151,17 @@ def _figures(
     """Median, p99 and longest; ``goal`` is for the median, ``worst`` for the other two."""
     values = sorted(values)
     if values:
-        yield Row(case.name, f"{what} p50", "ms", _rank(values, 0.5), goal)
-        yield Row(case.name, f"{what} p99", "ms", _rank(values, 0.99), worst)
+        yield Row(case.name, f"{what} p50", "ms", rank(values, 0.5), goal)
+        yield Row(case.name, f"{what} p99", "ms", rank(values, 0.99), worst)
         yield Row(case.name, f"{what} max", "ms", values[-1], worst)
 
 
-def _rank(values: Sequence[float], share: float) -> float | None:
+def rank(values: Sequence[float], share: float) -> float | None:
     """Nearest rank of sorted values; None if there are none."""
     return round(values[math.ceil(share * len(values)) - 1], 3) if values else None
 
 
-def _play(out: Path, case: Case, seed: int, plays: _Plays) -> None:
+def play(out: Path, case: Case, seed: int, plays: Plays) -> None:
     """One run of the demonstration in a process of its own (it moves into a namespace).
 
     The first play that cannot begin ends the benchmark; one that breaks off later is counted.

@@ -34,6 +34,7 @@ from scl.describe import Drawing
 from scl.elements import element, sub
 from scl.primary import write_lines, write_substations
 from scl.ratings import write_ratings
+from scl.served import DATA_SETS, DYNAMIC_MEMBERS
 from scl.templates import NODE_TYPES, NodeType, write_templates
 from scl.topology import Device, DeviceKind, Feeder
 
@@ -141,7 +142,7 @@ class _Writer:
         sets, attributes, served = 2, len(self.report), kind == AGENT_KIND
         if served:
             sets, attributes = sets + len({report.data_set for report in REPORTS}), max(attributes, self.reported_max)
-            _served(services)
+            _served(services, DATA_SETS - sets)
         sub(services, "ConfDataSet", max=sets, maxAttributes=attributes, modify="false")
         if served:
             _reporting(services)
@@ -355,8 +356,8 @@ def _text(node: etree._Element, object_name: str, attribute: str, text: str) -> 
     sub(sub(sub(node, "DOI", name=object_name), "DAI", name=attribute, valKind="RO"), "Val", text)
 
 
-def _served(services: etree._Element) -> None:
-    """What the agent's MMS server answers (``agent.mms.server``)."""
+def _served(services: etree._Element, data_sets: int) -> None:
+    """What the agent's MMS server answers (``agent.mms.server``). ``data_sets``: of clients."""
     sub(services, "DynAssociation")
     groups = sub(services, "SettingGroups")
     sub(groups, "SGEdit", resvTms="true")
@@ -364,6 +365,7 @@ def _served(services: etree._Element) -> None:
     for name in ("GetDirectory", "GetDataObjectDefinition", "DataObjectDirectory", "GetDataSetValue"):
         sub(services, name)
     sub(services, "DataSetDirectory")
+    sub(services, "DynDataSet", max=data_sets, maxAttributes=DYNAMIC_MEMBERS)
 
 
 def _reporting(services: etree._Element) -> None:

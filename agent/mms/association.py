@@ -20,6 +20,10 @@ AHEAD_MAX: Final = 128 * 1024
 """So much waits for the server before no more is taken from the client."""
 PENDING_MAX: Final = 64
 """Requests under way that the audit wants the answer of."""
+ASSOCIATE_S: Final = 10.0
+"""From the connection to the initiate request."""
+MESSAGE_S: Final = 10.0
+"""From the first octet of a message to its last."""
 AUDITED: Final = frozenset({Right.DATASET, Right.FILEREAD, Right.FILEWRITE, Right.FILEMNGT})
 
 
@@ -43,6 +47,18 @@ class Warden:
         self._pending: dict[int, Request] = {}
         self._add_cause: int | None = None
         self._blind = False
+        self.messages = 0
+        """Whole ones that the client has sent."""
+
+    @property
+    def midway(self) -> bool:
+        """A message of the client has begun and not ended."""
+        return bool(self._held or self._frames)
+
+    @property
+    def connected(self) -> bool:
+        """The client has asked for an association."""
+        return self._connected
 
     def asked(self, data: bytes) -> tuple[bytes, bytes]:
         """Octets of the client: what goes on to the server, and what goes back to the client at once. BerError if
@@ -57,6 +73,7 @@ class Warden:
             self._frames.append(frame)
             message = self._asked.add(frame)
             if message is not None:
+                self.messages += 1
                 refused = self._judge(message)
                 if refused is not None:
                     back.append(refused)
@@ -138,8 +155,13 @@ class Association:
         self.warden = warden
         self.inner = "{}:{}".format(*server.getsockname()[:2])
         """How the server sees this client."""
+        self.port = 0
+        """The server's, on loopback."""
         self.heard_at = now
         """When something last went over it (s, monotonic)."""
+        self._let_in_at = now
+        self._midway_since: float | None = None
+        self._messages = 0
         self.ends_at = float("inf")
         self.why = "at the end of its time"
         """What is said when ``ends_at`` is reached."""
@@ -157,6 +179,10 @@ class Association:
                     on, back = self.warden.asked(data)
                 except BerError as error:
                     raise EndedError(f"not understood: {error}") from None
+                except Exception as error:
+                    # A defect of ours must not end the process that writes the latch.
+                    raise EndedError(f"not understood: {type(error).__name__}") from error
+                self._clock(now)
                 self._to_server += on
                 self._to_client += back
         with contextlib.suppress(BlockingIOError):
@@ -172,6 +198,22 @@ class Association:
         if len(self._to_client) >= WAITING_MAX:
             raise EndedError("does not read")
         return new
+
+    def _clock(self, now: float) -> None:
+        """A message under way has a time in which to end."""
+        if not self.warden.midway:
+            self._midway_since = None
+        elif self._midway_since is None or self._messages != self.warden.messages:
+            self._midway_since = now
+        self._messages = self.warden.messages
+
+    def late(self, now: float) -> str:
+        """Why it has taken too long; empty: it has not."""
+        if not self.warden.connected and now - self._let_in_at > ASSOCIATE_S:
+            return f"no association within {ASSOCIATE_S:g} s"
+        if self._midway_since is not None and now - self._midway_since > MESSAGE_S:
+            return f"a message of more than {MESSAGE_S:g} s"
+        return ""
 
     @property
     def waiting(self) -> bool:

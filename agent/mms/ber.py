@@ -87,6 +87,13 @@ def inside(element: Element, depth: int = 0) -> Iterator[Element]:
             yield from inside(part, depth + 1)
 
 
+def check(element: Element) -> Element:
+    """The element, all of which is elements, none too deep in others; BerError otherwise."""
+    for _ in inside(element):
+        pass
+    return element
+
+
 def integer(element: Element) -> int:
     """A signed integer of at most eight octets."""
     if not 1 <= len(element.content) <= 8:

@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -27,6 +28,8 @@ from agent.mms.tls import Credentials, Identity, IdentityError, cause, load, pee
 HANDSHAKE_S: Final = 5.0
 ARRIVALS_MAX: Final = 8
 """Handshakes under way at a time, and of one turn."""
+BACKLOG: Final = 128
+"""Connections that wait to be taken, eight a turn: where this is full an honest client waits for a second."""
 LOOK_S: Final = 1.0
 """So often the certificate's files are looked at."""
 LOOPBACK: Final = "127.0.0.1"
@@ -35,7 +38,7 @@ LOOPBACK: Final = "127.0.0.1"
 class Limits(NamedTuple):
     """Of associations."""
 
-    clients: int = 16
+    clients: int = 8
     of_address: int = 8
     idle_s: float = 3600.0
     """Nothing went over it in either direction for so long: it ends."""
@@ -69,13 +72,13 @@ class _Arrival:
 
 
 class Porter:
-    """See the module. ``inner``: the server's port on loopback."""
+    """See the module. ``inner``: the server's port on loopback; ``more``: its further ones."""
 
-    def __init__(self, doorway: Doorway, inner: int, audit: Audit) -> None:
+    def __init__(self, doorway: Doorway, inner: int, audit: Audit, more: Sequence[int] = ()) -> None:
         """IdentityError if the certificate's files cannot be used, OSError if the address cannot."""
         self._identity = doorway.identity
         self._credentials: Credentials | None = None if doorway.identity is None else load(doorway.identity)
-        self._inner = (LOOPBACK, inner)
+        self._ports = (inner, *more)
         self._limits = doorway.limits
         self._audit = audit
         self._area = doorway.area
@@ -86,7 +89,7 @@ class Porter:
         self.problem = ""
         """Why changed files of the certificate are not used."""
         family = socket.AF_INET6 if ":" in doorway.address else socket.AF_INET
-        self._listener = socket.create_server((doorway.address, doorway.port), family=family, backlog=ARRIVALS_MAX)
+        self._listener = socket.create_server((doorway.address, doorway.port), family=family, backlog=BACKLOG)
         self._listener.setblocking(False)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._epoll = select.epoll()
@@ -151,6 +154,8 @@ class Porter:
                 self._end(association, association.why)
             elif now - association.heard_at > self._limits.idle_s:
                 self._end(association, "idle")
+            elif late := association.late(now):
+                self._end(association, late)
             elif association.waiting or association.behind:
                 self._move(association, now)
         if self._identity is not None and now >= self._look_at:
@@ -276,8 +281,9 @@ class Porter:
             # Known before the server can see it.
             self._inside[association.inner] = association
             server.setblocking(False)
+            association.port = self._emptiest()
             with contextlib.suppress(BlockingIOError):
-                server.connect(self._inner)
+                server.connect((LOOPBACK, association.port))
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             self._inside = {key: one for key, one in self._inside.items() if one.server is not server}
@@ -289,6 +295,11 @@ class Porter:
             self._by_fd[end.fileno()] = association
             self._epoll.register(end, select.EPOLLIN)
         self._audit.associated(who, address, granted.words, version, granted.passed_over)
+
+    def _emptiest(self) -> int:
+        """The server's port with the fewest clients."""
+        used = Counter(one.port for one in self._inside.values())
+        return min(self._ports, key=lambda port: used[port])
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

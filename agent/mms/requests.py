@@ -1,7 +1,8 @@
 """What an MMS client asks for (ISO 9506-2 over RFC 1006), which right it needs, and how it is told no. Pure.
 
 Strict: a frame is understood to its last octet or it raises, so that nothing is taken by the server that was not seen
-here. Writes are judged by the functional constraint of what is written; what is not in the tables needs a right that
+here; nor is anything nested deeper than ``DEPTH_MAX`` of :mod:`agent.mms.ber`, for the server unwraps by recursion.
+Writes are judged by the functional constraint of what is written; what is not in the tables needs a right that
 nobody has (:data:`NOBODY`).
 """
 
@@ -153,7 +154,7 @@ class Reassembly:
 
 def check_connect(message: bytes) -> None:
     """A session's beginning carries an MMS initiate request and nothing else; BerError otherwise."""
-    presentation = ber.whole(_session_user_data(message))
+    presentation = ber.check(ber.whole(_session_user_data(message)))
     user = ber.whole(_only(presentation, 0x31).part(0xA2).part(PRESENTATION).content)
     association = ber.whole(_only(user, PDV).part(SINGLE).content)
     information = ber.whole(_only(association, 0x60).part(0xBE).content)
@@ -212,6 +213,7 @@ def request_of(message: bytes) -> Request | None:
     if found is None:
         return None
     context, pdu = found
+    ber.check(pdu)
     if pdu.tag in (CANCEL, REJECT, CONCLUDE, RELEASE_REQUEST, ABORT):
         return None
     if pdu.tag != REQUEST:

@@ -20,7 +20,7 @@ import faulthandler
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.logic.messages import CommandKind, CommandResult, Refusal
@@ -31,6 +31,7 @@ from agent.mms.episodes import Episodes
 from agent.mms.files import serve
 from agent.mms.logs import keep, log_ena_only, references
 from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
+from agent.mms.ports import AS_ADDED, add_port
 from agent.mms.services import NO_SERVICES, Services
 from agent.mms.settings import SettingGroups, unfollowed
 from agent.mms.tree import Tree
@@ -110,10 +111,14 @@ class MmsServer:
 
     # --- life --------------------------------------------------------------------------------------------------------
 
-    def listen(self, address: str, port: int) -> None:
-        """Listen on plain TCP, in an agent on loopback behind its door; OSError if the address cannot be used."""
-        self._iec.IedServer_setLocalIpAddress(self._server, address)
-        self._iec.IedServer_startThreadless(self._server, port)
+    def listen(self, address: str, port: int, more: Sequence[int] = ()) -> None:
+        """Listen on plain TCP, in an agent on loopback behind its door; OSError if the address cannot be used.
+
+        ``more``: further ports (:mod:`agent.mms.ports`).
+        """
+        for each in (port, *more):
+            add_port(self._server, address, each)
+        self._iec.IedServer_startThreadless(self._server, AS_ADDED)
         if not self._iec.IedServer_isRunning(self._server):
             raise OSError(f"MMS: cannot listen on {address}:{port}")
         self._listening = True
@@ -202,7 +207,11 @@ class MmsServer:
                     value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
                     caller = server._callers.of_action(iec, self._libiec61850_control_action)
                     refusal = check_of(value) if caller.may_control else Refusal.NOT_AUTHORISED
-                    if refusal is Refusal.NONE:
+                    if self._libiec61850_test:
+                        # Beh is on: an order that is a test would move the switch like any other.
+                        iec.ControlAction_setAddCause(self._libiec61850_control_action, AddCause.BLOCKED_BY_MODE)
+                        self._libiec61850_check_handler_result = iec.CONTROL_OBJECT_ACCESS_DENIED
+                    elif refusal is Refusal.NONE:
                         self._libiec61850_check_handler_result = iec.CONTROL_ACCEPTED
                     else:
                         iec.ControlAction_setAddCause(self._libiec61850_control_action, ADD_CAUSE[refusal])

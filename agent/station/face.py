@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from agent.mms.journal import Journal
 from agent.mms.logs import references
 from agent.mms.model import IedState
 from agent.mms.porter import LOOPBACK, Doorway, Porter
+from agent.mms.ports import ports_for
 from agent.mms.server import MmsServer, quiet_library
 from agent.mms.services import NO_SERVICES, Services
 from agent.mms.settings import Store
@@ -72,7 +74,8 @@ class Face:
         """False, with an alarm, if the address is not to be had: the server is closed then."""
         self._alarms = alarms
         try:
-            self._porter = Porter(doorway, self._listen_inside(), Audit(self._log, now_us))
+            port, *more = self._listen_inside(ports_for(doorway.limits.clients))
+            self._porter = Porter(doorway, port, Audit(self._log, now_us), more)
         except (OSError, IdentityError) as error:
             why = str(error) if isinstance(error, IdentityError) else f"{error.strerror or error}"
             alarms.event("mms_failed", "mms", f"{doorway.address}:{doorway.port}: {why}", "MMS")
@@ -86,20 +89,19 @@ class Face:
         self._say(f"MMS on {address}:{port} {how}")
         return True
 
-    def _listen_inside(self) -> int:
-        """The server's port on loopback, where only the door is let in. The library does not choose one itself."""
+    def _listen_inside(self, count: int) -> list[int]:
+        """The server's ports on loopback, where only the door is let in. The library does not choose them itself."""
         for left in reversed(range(INNER_TRIES)):
-            with socket.socket() as probe:
-                probe.bind((LOOPBACK, 0))
-                port = int(probe.getsockname()[1])
+            with contextlib.ExitStack() as probes:
+                ports = [_free(probes.enter_context(socket.socket())) for _ in range(count)]
             try:
-                self._server.listen(LOOPBACK, port)
+                self._server.listen(LOOPBACK, ports[0], ports[1:])
             except OSError:
                 if not left:
                     raise
             else:
                 break
-        return port
+        return ports
 
     def fileno(self) -> int:
         """Readable when a client has something for :meth:`hear`."""
@@ -143,3 +145,8 @@ class Face:
             self._porter.close()
         self._server.close()
         self._services.close()
+
+
+def _free(probe: socket.socket) -> int:
+    probe.bind((LOOPBACK, 0))
+    return int(probe.getsockname()[1])

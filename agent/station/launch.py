@@ -63,7 +63,7 @@ class Options:
     mms_private_key: Path | None = None
     mms_ca: Path | None = None
     mms_area: str = ""
-    mms_clients: int = 16
+    mms_clients: int = 8
     mms_clients_of_address: int = 8
     mms_idle: float = 3600.0
     mms_session: float = 86_400.0

@@ -28,6 +28,7 @@ from agent.security import keys
 from agent.security.frames import HMACS, Algorithm
 from agent.station import keyset, plain
 from scl import derive, describe, generate
+from scl.flisr_dataset import AGENT_LD
 from scl.scheme import Scheme
 from scl.topology import Feeder
 from simulator.demo.capture import Capture
@@ -154,7 +155,7 @@ class Lab:
             lan.attach(lan.host(device.breaker_ied), address=f"10.61.2.{number}/16")
             if device.merging_unit is not None:
                 lan.join(lan.host(device.merging_unit), agent)
-        if self._does("mms"):
+        if self._serves_mms:
             lan.attach(lan.host(CLIENT), address="10.61.9.1/16")
         if self._does("forge"):
             lan.attach(lan.host(STRANGER), address="10.61.9.2/16")
@@ -163,11 +164,15 @@ class Lab:
     def _does(self, what: str) -> bool:
         return any(step.do == what for step in self.scenario.steps)
 
+    @property
+    def _serves_mms(self) -> bool:
+        return self._does("mms") or self.scenario.mms_readers is not None
+
     def _goose_groups(self) -> list[str]:
         return [c.ip for ied in self.scheme.ieds.values() for c in ied.goose_out if c.ip]
 
     def mms_address(self, device: str) -> tuple[str, int]:
-        """Where a device's agent serves MMS (if the scenario has an MMS client)."""
+        """Where a device's agent serves MMS (if the scenario wants that)."""
         number = self.feeder.device_index[device] + 1
         return (f"10.61.1.{number}", MMS_PORT) if self.lan is not None else ("127.0.0.1", MMS_LOOPBACK + number)
 
@@ -227,6 +232,17 @@ class Lab:
                     device.merging_unit,
                 )  # fmt: skip
         self._wait(progress)
+        if self.scenario.mms_readers:
+            self._load_mms(self.scenario.mms_readers)
+
+    def _load_mms(self, readers: int) -> None:
+        """Clients at every agent, all in one process."""
+        servers = [
+            ":".join((*map(str, self.mms_address(device.name)), f"{device.agent}{AGENT_LD}"))
+            for device in self.feeder.devices
+        ]
+        tally = str(self.directory / "mms-load.json")
+        self._spawn("MMS load", "", ["-m", "simulator.demo.mms_load", tally, str(readers), *servers], CLIENT)
 
     def _retained(self, device: str) -> Path:
         path = self.directory / "breakers" / device
@@ -246,7 +262,7 @@ class Lab:
             bus = bus[:2]
         if self.transport == "udp":
             bus = ["--udp", "--udp-port", str(UDP_PORT)]
-        if self._does("mms"):
+        if self._serves_mms:
             address, port = self.mms_address(device)
             bus += ["--mms-plain", f"{address}:{port}"]
         argv = ["-m", "agent.cli", "agent", "run", "--scd", str(self.scd), "--ratings", str(self.ratings)]

@@ -15,7 +15,7 @@ TABLE = Path(__file__).with_name("scenarios.yaml")
 DRAWING = Path(__file__).parents[1] / "feeders" / "demo.yaml"
 DEFAULT = "between-breakers"
 DOINGS = ("plant", "kill", "kill_protection", "restart", "cut", "heal", "order", "mms", "forge")
-_KEYS = {"name", "description", "feeder", "steps", "expect", "unseen", "calm", "needs"}
+_KEYS = {"name", "description", "feeder", "steps", "expect", "unseen", "calm", "needs", "mms_readers"}
 _STEP_KEYS = {"at_ms", "when", "kind", *DOINGS}
 
 
@@ -59,6 +59,8 @@ class Scenario:
     unseen: frozenset[str] = frozenset()
     calm: bool = True
     needs_l2: bool = False
+    mms_readers: int | None = None
+    """So many MMS clients read at each agent, beside others (:mod:`simulator.demo.mms_load`); 0: the servers alone."""
     drawing: Path | None = DRAWING
     given: Feeder | None = None
     """The feeder itself, in place of a drawing."""
@@ -123,6 +125,7 @@ def parse(item: Any, where: str = "scenario") -> Scenario:
         unseen=frozenset(item.get("unseen", ())),
         calm=bool(item.get("calm", True)),
         needs_l2=item.get("needs") == "l2",
+        mms_readers=item.get("mms_readers"),
     )
 
 

@@ -1,0 +1,1 @@
+"""What is done for each case; a function takes the device and asserts."""
