@@ -191,8 +191,8 @@ def _goose(of: Offered) -> tuple[Line, ...]:
         Line("S35", "SendGOOSEMessage", goose > 0, f"{goose} GSEControl"),
         Line("S36", "GetGoReference", False, "no code"),
         Line("S37", "GetGOOSEElementNumber", False, "no code"),
-        Line("S38", "GetGoCBValues", goose > 0, "read, attribute by attribute"),
-        Line("S39", "SetGoCBValues", False, "agent.mms.goose_blocks: every write is refused"),
+        Line("S38", "GetGoCBValues", goose > 0, "as they are"),
+        Line("S39", "SetGoCBValues", False, "agent.mms.control_blocks: every write is refused"),
         Line("S45", "SendMSVMessage", samples > 0, f"{samples} SampledValueControl"),
         Line("S46", "GetMSVCBValues", samples > 0, f"{samples} SampledValueControl"),
     )
