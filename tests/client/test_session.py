@@ -83,8 +83,7 @@ async def lost(session: Session) -> None:
     for _ in range(50):
         try:
             await session.connected(0.1)
-        except LostError as error:
-            assert "not connected" in str(error)
+        except LostError:
             return
         await asyncio.sleep(0.1)
     raise AssertionError("still connected")
