@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
@@ -55,3 +56,4 @@ async def main(port: int, device: str, log: str, steps: list[str]) -> None:
 
 if __name__ == "__main__":
     asyncio.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))
+    os._exit(0)  # its threads sometimes crash while the interpreter ends
