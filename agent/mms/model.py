@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from agent.logic.messages import BreakerCommand, BreakerStatus, Level, Measurement, Position, Refusal, Report
+from agent.logic.messages import BreakerCommand, BreakerStatus, Level, Live, Measurement, Position, Refusal, Report
 from agent.mms.meters import Meters
 
 
@@ -18,15 +18,16 @@ class AddCause:
 
     UNKNOWN: Final = 0
     BLOCKED_BY_SWITCHING_HIERARCHY: Final = 2
+    POSITION_REACHED: Final = 5
     BLOCKED_BY_MODE: Final = 8
     BLOCKED_BY_PROCESS: Final = 9
     BLOCKED_BY_INTERLOCKING: Final = 10
-    BLOCKED_BY_HEALTH: Final = 13
-    POSITION_REACHED: Final = 5
     BLOCKED_BY_SYNCHROCHECK: Final = 11
-    NO_ACCESS_AUTHORITY: Final = 20
+    COMMAND_ALREADY_IN_EXECUTION: Final = 12
+    BLOCKED_BY_HEALTH: Final = 13
     TIME_LIMIT_OVER: Final = 16
-    ABORTION_BY_COMMUNICATION_LOSS: Final = 23
+    NO_ACCESS_AUTHORITY: Final = 20
+    INCONSISTENT_PARAMETERS: Final = 26
 
 
 ADD_CAUSE: Final[dict[Refusal, int]] = {
@@ -130,3 +131,9 @@ def pre_check(state: IedState, close: bool) -> Refusal:
     if state.breaker.position is Position.CLOSED:
         return Refusal.POSITION
     return Refusal.NONE
+
+
+def synchronism_released(state: IedState) -> bool:
+    """RSYN.Rel: not both sides live, and both known. There is no synchrocheck: two live sides are never released."""
+    sides = (state.report.live_a, state.report.live_b)
+    return Live.UNKNOWN not in sides and sides != (Live.LIVE, Live.LIVE)

@@ -19,18 +19,17 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from agent.logic.messages import CommandKind, CommandResult, Refusal
 from agent.mms import control_blocks
 from agent.mms.build import ModelError, build
 from agent.mms.callers import ANYBODY, Callers, show_out_strangers
+from agent.mms.controls import Answer, Controls, Submit, Way
 from agent.mms.episodes import Episodes
 from agent.mms.files import serve
 from agent.mms.logs import keep, log_ena_only, references
-from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check
+from agent.mms.model import IedState
 from agent.mms.ports import AS_ADDED, add_port
 from agent.mms.services import NO_SERVICES, Services
 from agent.mms.settings import SettingGroups, unfollowed
@@ -40,13 +39,6 @@ from agent.mms.values import Writer
 VENDOR = "FLISR"
 SETTINGS = ("SP", "SV", "SG", "SE", "CF", "DC")
 """Functional constraints that no client writes, but for what :class:`SettingGroups` follows."""
-EXECUTION_LIMIT_S = 5.0
-"""An order that the brain has not answered by then is reported as failed (time limit over)."""
-
-Submit = Callable[[CommandKind, str], int]
-"""Hand an order (with its origin) to the protection process; returns its identifier, 0 if it cannot be reached."""
-Answer = Callable[[int], CommandResult | None]
-"""The answer to an identifier; None while there is none."""
 
 
 class MmsServer:
@@ -65,13 +57,9 @@ class MmsServer:
         import pyiec61850.pyiec61850 as iec
 
         self._iec: Any = iec
-        self._submit = submit
-        self._answer = answer
-        self._callers = callers
         self._state: IedState | None = None
         self._episodes = Episodes()
         self._kept: list[Any] = []
-        self._subscribers: list[Any] = []
         self.failures: list[str] = []
         """Exceptions caught in callbacks: a defect of ours, told to the event log."""
         built = build(iec, tree)
@@ -105,8 +93,8 @@ class MmsServer:
             code = getattr(iec, f"IEC61850_FC_{constraint}")
             iec.IedServer_setWriteAccessPolicy(self._server, code, iec.ACCESS_POLICY_DENY)
         self._values = Writer(iec, self._server, tree, built)
-        self._controls = built.objects
-        self._orders(tree)
+        self._controls = Controls(iec, self._server, callers, Way(submit, answer), self.failures.append)
+        self._controls.install(tree, built.objects)
         self._listening = False
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -140,8 +128,7 @@ class MmsServer:
                 self._iec.IedServer_stopThreadless(self._server)
             self._iec.IedServer_destroy(self._server)
             self._server = None
-            # Their destructors take them off the binding's process-wide register of references.
-            self._subscribers.clear()
+            self._controls.close()
 
     # --- state to clients --------------------------------------------------------------------------------------------
 
@@ -151,7 +138,7 @@ class MmsServer:
             self._settings.show()
         if state == self._state:
             return
-        self._state = state
+        self._state = self._controls.state = state
         self._iec.IedServer_lockDataModel(self._server)
         try:
             for step in self._episodes.steps(state):
@@ -159,134 +146,6 @@ class MmsServer:
             self._goose.show(state.protection_alive)
         finally:
             self._iec.IedServer_unlockDataModel(self._server)
-
-    # --- orders from clients -----------------------------------------------------------------------------------------
-
-    def _orders(self, tree: Tree) -> None:
-        """Every controllable data object of the model becomes an order to the brain."""
-        known: dict[tuple[str, str], tuple[Callable[[bool], CommandKind], Callable[[bool], Refusal]]] = {
-            ("CSWI", "Pos"): (self._position_kind, self._position_check),
-            ("GGIO", "SPCSO1"): (self._automation_kind, self._no_check),
-        }
-        problems = []
-        for device in tree.devices:
-            for node in device.nodes:
-                for data in node.objects:
-                    if not data.controllable:
-                        continue
-                    reference = f"{device.inst}/{node.name}.{data.name}"
-                    order = known.get((node.ln_class, data.name)) if not node.prefix else None
-                    if order is None:
-                        problems.append(f"{reference}: no order stands behind this control")
-                    else:
-                        self._control(reference, *order)
-        if problems:
-            raise ModelError(problems)
-
-    def _position_kind(self, value: bool) -> CommandKind:
-        return CommandKind.CLOSE if value else CommandKind.OPEN
-
-    def _automation_kind(self, value: bool) -> CommandKind:
-        return CommandKind.AUTOMATION_ON if value else CommandKind.AUTOMATION_OFF
-
-    def _position_check(self, value: bool) -> Refusal:
-        return Refusal.UNHEALTHY if self._state is None else pre_check(self._state, value)
-
-    def _no_check(self, value: bool) -> Refusal:
-        return Refusal.NONE
-
-    def _control(
-        self, reference: str, kind_of: Callable[[bool], CommandKind], check_of: Callable[[bool], Refusal]
-    ) -> None:
-        """Install check and control callbacks for one controllable object."""
-        iec, server = self._iec, self
-
-        class Check(iec.CheckHandlerForPython):  # type: ignore[misc, name-defined]
-            def trigger(self) -> None:
-                try:
-                    value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
-                    caller = server._callers.of_action(iec, self._libiec61850_control_action)
-                    refusal = check_of(value) if caller.may_control else Refusal.NOT_AUTHORISED
-                    if self._libiec61850_test:
-                        # Beh is on: an order that is a test would move the switch like any other.
-                        iec.ControlAction_setAddCause(self._libiec61850_control_action, AddCause.BLOCKED_BY_MODE)
-                        self._libiec61850_check_handler_result = iec.CONTROL_OBJECT_ACCESS_DENIED
-                    elif refusal is Refusal.NONE:
-                        self._libiec61850_check_handler_result = iec.CONTROL_ACCEPTED
-                    else:
-                        iec.ControlAction_setAddCause(self._libiec61850_control_action, ADD_CAUSE[refusal])
-                        self._libiec61850_check_handler_result = iec.CONTROL_OBJECT_ACCESS_DENIED
-                except Exception as error:
-                    server.failures.append(f"{reference} check: {type(error).__name__}: {error}")
-                    self._libiec61850_check_handler_result = iec.CONTROL_TEMPORARILY_UNAVAILABLE
-
-        class Wait(iec.WaitForExecutionHandlerForPython):  # type: ignore[misc, name-defined]
-            def trigger(self) -> None:
-                self._libiec61850_control_handler_result = iec.CONTROL_RESULT_OK
-
-        class Control(iec.ControlHandlerForPython):  # type: ignore[misc, name-defined]
-            def trigger(self) -> None:
-                try:
-                    value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
-                    caller = server._callers.of_action(iec, self._libiec61850_control_action)
-                    result = execution.advance(kind_of(value), self._libiec61850_control_action, caller.name)
-                    self._libiec61850_control_handler_result = result
-                except Exception as error:
-                    server.failures.append(f"{reference} operate: {type(error).__name__}: {error}")
-                    execution.identifier = None
-                    self._libiec61850_control_handler_result = iec.CONTROL_RESULT_FAILED
-
-        execution = _Execution(iec, self._submit, self._answer)
-        subscriber = iec.ControlSubscriberForPython()
-        subscriber.setIedServer(self._server)
-        subscriber.setControlObject(self._controls[reference])
-        for handler, install in (
-            (Check(), subscriber.setCheckHandler),
-            (Wait(), subscriber.setWaitHandler),
-            (Control(), subscriber.setControlHandler),
-        ):
-            handler.thisown = 0
-            install(handler)
-            self._kept.append(handler)
-        self._kept.append(execution)
-        self._subscribers.append(subscriber)
-        if not subscriber.subscribe():
-            raise RuntimeError(f"MMS: no control handler for {reference}")
-
-
-class _Execution:
-    """An operate under way: libiec61850 asks again at each poll until the brain has answered."""
-
-    def __init__(self, iec: Any, submit: Submit, answer: Answer) -> None:
-        self._iec = iec
-        self._submit = submit
-        self._answer = answer
-        self.identifier: int | None = None
-        self._since = 0.0
-
-    def advance(self, kind: CommandKind, action: Any, who: str = "") -> int:
-        """The control handler's result now. ``who``: whose order it is, by the client's certificate."""
-        iec = self._iec
-        if self.identifier is None:
-            origin = f"MMS {who} orCat {int(iec.ControlAction_getOrCat(action))}".replace("  ", " ")
-            self.identifier = self._submit(kind, origin)
-            self._since = time.monotonic()
-            if self.identifier == 0:
-                return self._failed(action, AddCause.BLOCKED_BY_HEALTH)
-        answer = self._answer(self.identifier)
-        if answer is None:
-            if time.monotonic() - self._since > EXECUTION_LIMIT_S:
-                return self._failed(action, AddCause.TIME_LIMIT_OVER)
-            return int(iec.CONTROL_RESULT_WAITING)
-        if answer.accepted:
-            self.identifier = None
-            return int(iec.CONTROL_RESULT_OK)
-        return self._failed(action, ADD_CAUSE.get(answer.refusal, AddCause.UNKNOWN))
-
-    def _failed(self, action: Any, add_cause: int) -> int:
-        self.identifier = None
-        self._iec.ControlAction_setAddCause(action, add_cause)
-        return int(self._iec.CONTROL_RESULT_FAILED)
 
 
 def quiet_library() -> None:

@@ -16,9 +16,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from agent.logic.messages import Level, Live, Position, Refusal, RequestKind
+from agent.logic.messages import Level, Position, Refusal, RequestKind
 from agent.mms.meters import Meters
-from agent.mms.model import Health, IedState, StreamState, health, pre_check
+from agent.mms.model import Health, IedState, StreamState, health, pre_check, synchronism_released
 from agent.mms.scheme import scheme_reads
 from agent.mms.tree import Node
 
@@ -170,8 +170,7 @@ def _blocked(state: IedState, _place: Place) -> Value:
 
 
 def _release(state: IedState, _place: Place) -> Value:
-    sides = (state.report.live_a, state.report.live_b)
-    return Live.UNKNOWN not in sides and sides != (Live.LIVE, Live.LIVE)
+    return synchronism_released(state)
 
 
 def _reclosing(state: IedState, _place: Place) -> Value:

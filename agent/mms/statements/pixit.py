@@ -3,7 +3,7 @@ code works with. Pure."""
 
 from __future__ import annotations
 
-from agent.mms import association, porter, requests, server
+from agent.mms import association, controls, porter, requests, server
 from agent.mms.model import ADD_CAUSE
 from agent.mms.porter import Limits
 from agent.mms.roles import RIGHTS, Right
@@ -72,7 +72,7 @@ def _report(name: str, report: Report) -> tuple[str, ...]:
 
 
 def _controls(of: Offered) -> Table:
-    text = f"An order that the protection process has not answered after {server.EXECUTION_LIMIT_S:g} s is over."
+    text = f"An order that the protection process has not answered after {controls.EXECUTION_LIMIT_S:g} s is over."
     headings = ("data object", "class", "model", "selection ends after", "operTm")
     return Table("Controls", text, headings, tuple(_control(control) for control in of.controls))
 
@@ -85,6 +85,7 @@ def _control(control: Control) -> tuple[str, ...]:
 
 def _causes() -> Table:
     rows = tuple((refusal.name.lower().replace("_", " "), f"{int(cause)}") for refusal, cause in ADD_CAUSE.items())
+    rows += tuple((why, f"{cause}") for why, cause in controls.AT_ONCE.items())
     return Table("Refusals of orders", "", ("refused because", "AddCause"), rows)
 
 
