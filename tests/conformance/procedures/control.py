@@ -14,6 +14,7 @@ from tests.conformance.asking import AUTOMATION, DENIED, POSITION, name, operate
 from tests.conformance.device import NAME, Device
 
 NOT_SELECTED, POSITION_REACHED, BLOCKED_BY_MODE, SYNCHROCHECK = 18, 5, 8, 11
+HIERARCHY, INCONSISTENT_PARAMETERS = 2, 26
 ORIGIN = Origin(OR_CAT_STATION_CONTROL, b"tester")
 
 
@@ -100,9 +101,19 @@ def terminates_negatively(device: Device) -> None:
     device.until(lambda: device.bench.status(NAME)["position"] == "open")
     time.sleep(0.3)
     with device.client() as client:
-        stage, cause = refused(lambda: operate(client, device, POSITION, True))
-        assert (stage, cause) == ("termination", SYNCHROCHECK)
+        told = refused(lambda: operate(client, device, POSITION, True, synchro_check=False))
+        assert told == ("termination", SYNCHROCHECK)
+        assert refused(lambda: operate(client, device, POSITION, True)) == ("select", SYNCHROCHECK)
     assert device.bench.bays[NAME].position is Position.OPEN
+
+
+def refuses_who_is_not_at_the_bay(device: Device) -> None:
+    """Origin category bay control, over the network; and one that there is not."""
+    with device.client() as client:
+        for category, cause in ((1, HIERARCHY), (4, HIERARCHY), (8, INCONSISTENT_PARAMETERS)):
+            origin = Origin(category, b"tester")
+            assert refused(lambda o=origin: operate(client, device, POSITION, False, origin=o)) == ("select", cause)
+    assert device.bench.bays[NAME].position is Position.CLOSED
 
 
 def operates_directly(device: Device) -> None:
