@@ -9,7 +9,7 @@ import pytest
 from open61850.mms.pdu import ObjectName
 
 from agent.keyserver.tls import Identity
-from agent.logic.messages import CommandKind, Position
+from agent.logic.messages import CommandKind, Live, Position
 from agent.mms.client import control, directory, plain
 from agent.mms.client.blocks import Wanted
 from agent.mms.client.connection import Connection
@@ -201,7 +201,10 @@ def test_our_agent_over_mutual_tls(tree: Tree, tmp_path: Path) -> None:
             async with Session(server) as session:
                 stream = session.subscribe(Wanted("F_AGFLISR/LLN0.brcbStatus"))
                 await first_report(stream)
-                opened = STATE._replace(breaker=STATE.breaker._replace(position=Position.OPEN, operations=8))
+                opened = STATE._replace(
+                    report=STATE.report._replace(live_a=Live.LIVE, live_b=Live.DEAD),
+                    breaker=STATE.breaker._replace(position=Position.OPEN, operations=8),
+                )
                 lab.server.update(opened, START_US + 1_000_000)
                 told: dict[str, object] = {}
                 while "F_AGFLISR/XCBR1.OpCnt[ST]" not in told or len(told) > 10:
