@@ -220,7 +220,12 @@ class Loop:
         if self._woken_at:
             self._busy_max = max(self._busy_max, clock() - self._woken_at)
         # The timer descriptor always fires in time; the limit only guards against a clock that was set back.
-        ready = self._waiter.wait(1.0)
+        try:
+            ready = self._waiter.wait(1.0)
+        except OSError as error:
+            # On record, and too many of them end the process; the core and the deadlines are looked at meanwhile.
+            self._error(error)
+            self._touched, ready = True, []
         self._woken_at = clock()
         self._turns += 1
         if self._core is not None and len(ready) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -278,6 +279,43 @@ def test_a_defect_of_the_shell_is_recorded_and_survived(running: Running) -> Non
     until(lambda: seen.extend(events_of(attachment)) or "position" in seen)  # type: ignore[func-returns-value]
     channel.send(attachment.link, {"t": "command", "kind": "nonsense", "id": 3})
     assert message(attachment, "result")["accepted"] is False
+    attachment.close()
+
+
+class Refusing:
+    """A waiter that the system lets down three times."""
+
+    def __init__(self, whole: Inbox) -> None:
+        self.whole = whole
+        self.left = 3
+
+    def fileno(self) -> int:
+        return self.whole.fileno()
+
+    def watch(self, descriptor: int) -> None:
+        self.whole.watch(descriptor)
+
+    def unwatch(self, descriptor: int) -> None:
+        self.whole.unwatch(descriptor)
+
+    def wait(self, timeout_s: float) -> list[int]:
+        if self.left:
+            self.left -= 1
+            raise OSError(errno.ENXIO, "no such device")
+        return self.whole.wait(timeout_s)
+
+
+def test_a_wait_that_the_system_refuses_is_recorded_and_survived(running: Running) -> None:
+    attachment = running.attach()
+    running.loop._waiter = Refusing(running.wire.waiter)
+    running.wire.outside.send(b"b")
+    seen: list[str] = []
+
+    def done() -> bool:
+        seen.extend(events_of(attachment))
+        return seen.count("shell_error") == 3 and "position" in seen
+
+    until(done)
     attachment.close()
 
 
