@@ -70,10 +70,11 @@ def judge(order: Order, state: IedState | None, switches: bool) -> int | None:
     is the device's position; else the automation switch, which is always at hand."""
     if not order.may_control:
         return AddCause.NO_ACCESS_AUTHORITY
-    if not 0 <= order.or_cat <= MAINTENANCE:
-        return AddCause.INCONSISTENT_PARAMETERS
-    if order.or_cat in AT_THE_BAY:
-        return AddCause.BLOCKED_BY_SWITCHING_HIERARCHY
+    if order.value is not None:  # a selection without a value has no origin: the library shows that of the order before
+        if not 0 <= order.or_cat <= MAINTENANCE:
+            return AddCause.INCONSISTENT_PARAMETERS
+        if order.or_cat in AT_THE_BAY:
+            return AddCause.BLOCKED_BY_SWITCHING_HIERARCHY
     if order.test:
         return AddCause.BLOCKED_BY_MODE  # Beh is on: a test would move the switch like any other order
     if order.under_way:
