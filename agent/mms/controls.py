@@ -8,15 +8,17 @@ meets the brain's gate all the same: nothing of this module can close anything.
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from agent.logic.messages import CommandKind, CommandResult, Refusal
+from agent.logic.messages import CommandKind, CommandResult, Position, Refusal
 from agent.mms.build import ModelError
 from agent.mms.callers import Callers
+from agent.mms.library import library
 from agent.mms.model import ADD_CAUSE, AddCause, IedState, pre_check, synchronism_released
-from agent.mms.tree import Tree
+from agent.mms.tree import DataObject, Tree
 
 EXECUTION_LIMIT_S = 5.0
 """An order that the brain has not answered by then is reported as failed (time limit over)."""
@@ -38,9 +40,22 @@ AT_ONCE: Final = {
     "Test is set while Beh is on": AddCause.BLOCKED_BY_MODE,
     "the last order to the object is under way": AddCause.COMMAND_ALREADY_IN_EXECUTION,
     "synchrocheck is asked for, and RSYN.Rel is false": AddCause.BLOCKED_BY_SYNCHROCHECK,
+    "the device is between its positions, or says both": AddCause.INVALID_POSITION,
+    "a close or a trip of the device's agent is under way": AddCause.COMMAND_ALREADY_IN_EXECUTION,
     "the brain does not answer in time": AddCause.TIME_LIMIT_OVER,
 }
 """What is refused here beside the gate's refusals (:data:`agent.mms.model.ADD_CAUSE`)."""
+
+BY_THE_LIBRARY: Final = {
+    "select: this client or another has selected the object": AddCause.OBJECT_ALREADY_SELECTED,
+    "operate: the object is not selected, or no longer": AddCause.OBJECT_NOT_SELECTED,
+    "operate, cancel: another client has selected the object": AddCause.LOCKED_BY_OTHER_CLIENT,
+    "operate: ctlVal, origin, ctlNum, Test or Check is not as selected": AddCause.INCONSISTENT_PARAMETERS,
+    "operate: orCat above 8, or orIdent longer than 64 octets": AddCause.INCONSISTENT_PARAMETERS,
+    "select: orCat above 8, or orIdent longer than 64 octets": AddCause.SELECT_FAILED,
+    "select, operate, cancel: the object is being operated": AddCause.COMMAND_ALREADY_IN_EXECUTION,
+}
+"""What libiec61850 refuses before it asks here."""
 
 
 class Way(NamedTuple):
@@ -90,6 +105,32 @@ def judge(order: Order, state: IedState | None, switches: bool) -> int | None:
     return None
 
 
+def cause_of(refusal: Refusal, state: IedState | None, close: bool) -> int:
+    """AddCause of what the brain answers. Its one word for the position has three causes."""
+    if refusal is Refusal.POSITION and state is not None:
+        position = state.breaker.position
+        if position not in (Position.OPEN, Position.CLOSED):
+            return AddCause.INVALID_POSITION
+        if (position is Position.CLOSED) is not close:
+            return AddCause.COMMAND_ALREADY_IN_EXECUTION
+    return ADD_CAUSE.get(refusal, AddCause.UNKNOWN)
+
+
+def unsound(data: DataObject) -> str:
+    """Why this control, as the SCL has it, could not be worked with; empty: it can."""
+    parts = {attribute.name: attribute.value for attribute in data.attributes if attribute.fc in ("CO", "CF")}
+    model = parts.get("ctlModel", "")
+    needs = {"1": ("Oper",), "2": ("SBO", "Oper"), "3": ("Oper",), "4": ("SBOw", "Oper", "Cancel")}.get(model)
+    if needs is None:
+        return f"a control of ctlModel {model or '(none)'}"
+    missing = [name for name in needs if name not in parts]
+    if missing:
+        return f"ctlModel {model} without {', '.join(missing)}"
+    if model in ("2", "4") and parts.get("sboTimeout") == "0":
+        return "sboTimeout 0: a selection would never end"
+    return ""
+
+
 class Controls:
     """All controllable objects of one server. Its callbacks run in the thread that polls the server."""
 
@@ -111,16 +152,23 @@ class Controls:
             ("GGIO", "SPCSO1"): (False, CommandKind.AUTOMATION_ON, CommandKind.AUTOMATION_OFF),
         }
         problems = []
+        found: dict[str, tuple[bool, CommandKind, CommandKind]] = {}
         for device, node in tree.nodes():
             for data in filter(lambda each: each.controllable, node.objects):
                 reference = f"{device.inst}/{node.name}.{data.name}"
                 order = known.get((node.ln_class, data.name)) if not node.prefix else None
                 if order is None:
                     problems.append(f"{reference}: no order stands behind this control")
+                elif order in found.values():
+                    problems.append(f"{reference}: a second control of the same thing, which no selection locks")
+                elif why := unsound(data):
+                    problems.append(f"{reference}: {why}")
                 else:
-                    self._control(reference, objects[reference], *order)
+                    found[reference] = order
         if problems:
             raise ModelError(problems)
+        for reference, order in found.items():
+            self._control(reference, objects[reference], *order)
 
     def close(self) -> None:
         """After the server: their destructors take them off the binding's process-wide register of references."""
@@ -136,13 +184,16 @@ class Controls:
                     action = self._libiec61850_control_action
                     value = self._libiec61850_mms_value
                     order = Order(
-                        None if value is None else bool(iec.MmsValue_getBoolean(value)),
-                        int(iec.ControlAction_getOrCat(action)),
-                        bool(self._libiec61850_test),
-                        bool(iec.ControlAction_getSynchroCheck(action)),
-                        controls._callers.of_action(iec, action).may_control,
-                        execution.under_way,
-                    )
+                        None, may_control=controls._callers.of_action(iec, action).may_control,
+                        under_way=execution.under_way,
+                    )  # fmt: skip
+                    if value is not None:  # else what the action tells is of the order before
+                        order = order._replace(
+                            value=bool(iec.MmsValue_getBoolean(value)),
+                            or_cat=int(iec.ControlAction_getOrCat(action)),
+                            test=bool(self._libiec61850_test),
+                            synchro_check=bool(iec.ControlAction_getSynchroCheck(action)),
+                        )
                     cause = judge(order, controls.state, switches)
                     if cause is None:
                         if not iec.ControlAction_isSelect(action):
@@ -164,7 +215,9 @@ class Controls:
                 try:
                     value = bool(iec.MmsValue_getBoolean(self._libiec61850_mms_value))
                     caller = controls._callers.of_action(iec, self._libiec61850_control_action)
-                    result = execution.advance(on if value else off, self._libiec61850_control_action, caller.name)
+                    kind = on if value else off
+                    state = controls.state if switches else None
+                    result = execution.advance(kind, self._libiec61850_control_action, caller.name, state)
                     self._libiec61850_control_handler_result = result
                 except Exception as error:
                     controls._failed(f"{reference} operate: {type(error).__name__}: {error}")
@@ -200,19 +253,20 @@ class _Execution:
 
     @property
     def under_way(self) -> bool:
-        """Given, and not answered yet."""
+        """Given, and not answered yet; asked before the next order, when the client of this one has gone."""
+        if self.identifier is not None and self._way.answer(self.identifier) is not None:
+            self.identifier = None
         return self.identifier is not None and time.monotonic() - self._since <= EXECUTION_LIMIT_S
 
     def begin(self) -> None:
         """A new order: what was left of one whose client has gone is nobody's answer."""
         self.identifier = None
 
-    def advance(self, kind: CommandKind, action: Any, who: str = "") -> int:
+    def advance(self, kind: CommandKind, action: Any, who: str, state: IedState | None) -> int:
         """The control handler's result now. ``who``: whose order it is, by the client's certificate."""
         iec = self._iec
         if self.identifier is None:
-            origin = f"MMS {who} orCat {int(iec.ControlAction_getOrCat(action))}".replace("  ", " ")
-            self.identifier = self._way.submit(kind, origin)
+            self.identifier = self._way.submit(kind, origin_of(iec, action, who))
             self._since = time.monotonic()
             if self.identifier == 0:
                 return self._refused(action, AddCause.BLOCKED_BY_HEALTH)
@@ -224,9 +278,21 @@ class _Execution:
         if answer.accepted:
             self.identifier = None
             return int(iec.CONTROL_RESULT_OK)
-        return self._refused(action, ADD_CAUSE.get(answer.refusal, AddCause.UNKNOWN))
+        return self._refused(action, cause_of(answer.refusal, state, kind is CommandKind.CLOSE))
 
     def _refused(self, action: Any, add_cause: int) -> int:
         self.identifier = None
         self._iec.ControlAction_setAddCause(action, add_cause)
         return int(self._iec.CONTROL_RESULT_FAILED)
+
+
+def origin_of(iec: Any, action: Any, who: str) -> str:
+    """For the record: who it is by the certificate, then what the client says of itself. The binding does not hand out
+    orIdent."""
+    function = library().ControlAction_getOrIdent
+    function.restype, function.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))
+    size = ctypes.c_int(0)
+    at = function(int(action), ctypes.byref(size))
+    ident = ctypes.string_at(at, size.value).decode("utf-8", "backslashreplace") if at and size.value > 0 else ""
+    words = ["MMS", who, f"orCat {int(iec.ControlAction_getOrCat(action))}", f"orIdent {ident!r}" if ident else ""]
+    return " ".join(word for word in words if word)

@@ -18,6 +18,8 @@ class AddCause:
 
     UNKNOWN: Final = 0
     BLOCKED_BY_SWITCHING_HIERARCHY: Final = 2
+    SELECT_FAILED: Final = 3
+    INVALID_POSITION: Final = 4
     POSITION_REACHED: Final = 5
     BLOCKED_BY_MODE: Final = 8
     BLOCKED_BY_PROCESS: Final = 9
@@ -26,8 +28,11 @@ class AddCause:
     COMMAND_ALREADY_IN_EXECUTION: Final = 12
     BLOCKED_BY_HEALTH: Final = 13
     TIME_LIMIT_OVER: Final = 16
+    OBJECT_NOT_SELECTED: Final = 18
+    OBJECT_ALREADY_SELECTED: Final = 19
     NO_ACCESS_AUTHORITY: Final = 20
     INCONSISTENT_PARAMETERS: Final = 26
+    LOCKED_BY_OTHER_CLIENT: Final = 27
 
 
 ADD_CAUSE: Final[dict[Refusal, int]] = {

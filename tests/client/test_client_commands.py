@@ -146,7 +146,7 @@ def test_operating(tree: Tree, folder: Path) -> None:
             told = await technician.asks("operate", "F_AGFLISR/CSWI1.Pos", "off", "--yes")
             assert told["done"] is True
             assert told["model"] == "sbo-with-enhanced-security"
-            assert lab.orders == [(CommandKind.OPEN, "MMS operator orCat 3")]
+            assert lab.orders == [(CommandKind.OPEN, "MMS operator orCat 3 orIdent 'flisr'")]
             status, out, error = await technician.types("operate", "F_AGFLISR/CSWI1.Pos", "on", "--yes", "--json")
             assert (status, error) == (1, "")
             refused = json.loads(out)

@@ -213,7 +213,7 @@ def test_our_agent_over_mutual_tls(tree: Tree, tmp_path: Path) -> None:
                 connection = await session.connected(1.0)
                 done = await order(connection, "F_AGFLISR/CSWI1.Pos", "on", Order(origin="centre"))
                 assert (done.model, done.terminated) == (Model.SELECT_ENHANCED, True)
-                assert lab.orders == [(CommandKind.CLOSE, "MMS operator orCat 3")]
+                assert lab.orders == [(CommandKind.CLOSE, "MMS operator orCat 3 orIdent 'centre'")]
                 with pytest.raises(ControlRefusedError, match="select refused: position-reached"):
                     await order(connection, "F_AGFLISR/CSWI1.Pos", "off")
             viewer = Server("127.0.0.1", lab.port, credentials(tmp_path, "viewer"), "F_AG")

@@ -13,6 +13,8 @@ import pytest
 
 from agent import cli
 from agent.logic.config import BrainConfig
+from agent.mms import controls
+from agent.mms.model import ADD_CAUSE, AddCause
 from tests import docs_commands
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +138,15 @@ def test_limits_of_the_brain_are_as_documented() -> None:
         f.name: f"{f.default:g}" if f.name in plain else f"{f.default / 1000:g} ms" for f in fields(BrainConfig)
     }
     assert documented == expected
+
+
+def test_every_cause_of_a_refusal_is_in_the_reference_and_no_other() -> None:
+    text = (ROOT / "docs/reference/controls.md").read_text()
+    documented = re.findall(r"^\| (\d+) \| ([a-z ]+) \|", text, flags=re.MULTILINE)
+    known = {name.lower().replace("_", " "): value for name, value in vars(AddCause).items() if name.isupper()}
+    assert {name: int(number) for number, name in documented} == known
+    used = {*ADD_CAUSE.values(), *controls.AT_ONCE.values(), *controls.BY_THE_LIBRARY.values()}
+    assert used | {AddCause.UNKNOWN} == set(known.values())
 
 
 def _names(file: Path) -> set[str]:

@@ -84,7 +84,8 @@ def test_an_operator_opens_and_everybody_else_may_look_only(tree: Tree, pki: Pat
         assert told["automation-off"]["operated"]["ok"]
         assert "ObjectAccessDenied" in told["write"]
         assert "Access(3)" in told["data-set"]
-        wanted = [(CommandKind.OPEN, "MMS operator orCat 3"), (CommandKind.AUTOMATION_OFF, "MMS operator orCat 3")]
+        origin = "MMS operator orCat 3 orIdent 'tester'"
+        wanted = [(CommandKind.OPEN, origin), (CommandKind.AUTOMATION_OFF, origin)]
         assert lab.orders == wanted
         for name in ("viewer", "engineer", "device", "stranger"):
             told = lab.ask(name, "read", "open", "automation-off")

@@ -118,7 +118,7 @@ def test_operate_waits_for_the_brain_and_reports_its_refusal_in_the_termination(
     result = exchange(tree, FREE, brain, "close")
     assert (result["select"], result["operate"]) == (True, True)
     assert result["termination"] == ADD_CAUSE[Refusal.CAPACITY]
-    assert brain.orders == [(CommandKind.CLOSE, "MMS orCat 3")]
+    assert brain.orders == [(CommandKind.CLOSE, "MMS orCat 3 orIdent 'tester'")]
 
 
 def test_operate_that_the_brain_accepts_terminates_positively(tree: Tree) -> None:
@@ -128,7 +128,7 @@ def test_operate_that_the_brain_accepts_terminates_positively(tree: Tree) -> Non
     assert (result["select"], result["operate"], result["termination"]) == (True, True, 0)
     assert result["health"] == 1
     assert result["p"] == 812.0
-    assert brain.orders == [(CommandKind.OPEN, "MMS orCat 3")]
+    assert brain.orders == [(CommandKind.OPEN, "MMS orCat 3 orIdent 'tester'")]
 
 
 def test_every_refusal_has_an_add_cause() -> None:

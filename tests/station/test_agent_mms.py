@@ -88,7 +88,7 @@ def test_the_operator_opens_the_guest_does_not_and_all_is_on_record(bench: Bench
     tried = [(line["who"], line["service"], line["accepted"]) for line in found["mms_control"]]
     assert tried == [("guest", "select", False), ("centre", "select", True), ("centre", "operate", True)]
     assert found["mms_control"][0]["add_cause"] == 20
-    assert found["command"][-1]["origin"] == "MMS centre orCat 3"
+    assert found["command"][-1]["origin"] == "MMS centre orCat 3 orIdent 'tester'"
 
     waiting = [start(port, pki, "guest", "wait") for _ in range(4)]
     until(lambda: bench.status("F1")["mms"] == 4)

@@ -82,7 +82,7 @@ def _control(control: Control) -> tuple[str, ...]:
 
 def _causes() -> Table:
     rows = tuple((refusal.name.lower().replace("_", " "), f"{int(cause)}") for refusal, cause in ADD_CAUSE.items())
-    rows += tuple((why, f"{cause}") for why, cause in controls.AT_ONCE.items())
+    rows += tuple((why, f"{cause}") for why, cause in (controls.AT_ONCE | controls.BY_THE_LIBRARY).items())
     return Table("Refusals of orders", "", ("refused because", "AddCause"), rows)
 
 
