@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from agent.mms.limits import Limits
+
 REFUSALS = {
     "locked_out": "locked out",
     "tagged": "a tag is set",
@@ -34,6 +36,7 @@ state_dir_option = click.option(
     help="State directory of the agent.",
 )
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+LIMITS = Limits()
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
 
@@ -116,17 +119,21 @@ def _servers(
 @click.option(
     "--mms-clients",
     type=click.IntRange(1, 64),
-    default=8,
+    default=LIMITS.clients,
     show_default=True,
     help="At a time. Every four more make the server slower: see the reference.",
 )
 @click.option(
-    "--mms-clients-of-address", type=click.IntRange(1, 64), default=8, show_default=True, help="Of one IP address."
+    "--mms-clients-of-address",
+    type=click.IntRange(1, 64),
+    default=LIMITS.of_address,
+    show_default=True,
+    help="Of one IP address.",
 )
 @click.option(
     "--mms-idle",
     type=click.FloatRange(1, 604_800),
-    default=3600.0,
+    default=LIMITS.idle_s,
     show_default=True,
     metavar="SECONDS",
     help="An association on which nothing goes either way for so long is ended.",
@@ -134,7 +141,7 @@ def _servers(
 @click.option(
     "--mms-session",
     type=click.FloatRange(10, 604_800),
-    default=86_400.0,
+    default=LIMITS.session_s,
     show_default=True,
     metavar="SECONDS",
     help="A TLS association is ended after so long: the next one has new keys, and its certificate is looked at again.",

@@ -22,18 +22,16 @@ from agent.logic.messages import (
     Level,
     Live,
     LockRecord,
-    Measurement,
     Position,
     Report,
 )
 from agent.station.config import AgentConfig, brain_maker
 from agent.station.engine import Details, Engine
+from agent.station.rehearse import FAULT_A, READY_US, quiet, well
 from agent.station.wire import StationWire, goose_keys
 
 DRAWING = Path(__file__).parents[1] / "simulator" / "feeders" / "demo.yaml"
 DEVICE = "L12"
-LOAD_KW, FAULT_A = 100.0, 3_000.0
-READY_US = 700_000
 LATE_US = 300
 """The samples reach this far past what is asked for."""
 
@@ -54,21 +52,6 @@ def configuration(folder: Path, interface: str, udp_port: int = 0) -> AgentConfi
         udp_port=udp_port, priority=0,
     )  # fmt: skip
     return agent_config(options)
-
-
-def neighbour(agent: AgentConfig) -> int:
-    """A device that shares a zone with it."""
-    devices = agent.feeder.devices
-    own = {devices[agent.device].zone_a, devices[agent.device].zone_b}
-    return next(p.device for p in agent.reports_in if {devices[p.device].zone_a, devices[p.device].zone_b} & own)
-
-
-def well(agent: AgentConfig, device: int, now: int) -> Report:
-    """Nothing is the matter there."""
-    position = Position.OPEN if agent.feeder.devices[device].normally_open else Position.CLOSED
-    return Report(
-        position, Level.QUIET, upto_us=now, live_a=Live.LIVE, live_b=Live.LIVE, p_kw=LOAD_KW, ready=True
-    )  # fmt: skip
 
 
 def picked_up(agent: AgentConfig, device: int, now: int) -> Report:
@@ -125,8 +108,7 @@ class Decider:
 
     def refresh(self, now: int) -> None:
         """What the core would say."""
-        quiet = Measurement(Level.QUIET, upto_us=now, current_zero=False, p_kw=LOAD_KW, live_a=Live.LIVE)
-        self.engine.measured(quiet, now)
+        self.engine.measured(quiet(now)._replace(upto_us=now), now)
 
     def serve(self) -> None:
         """Until somebody ends the process."""

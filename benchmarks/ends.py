@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.goose.dataset import report_data_set
+from agent.goose.dataset import DataSet, report_data_set
 from agent.goose.endpoint import Endpoint
 from agent.goose.inbox import Inbox
 from agent.goose.link import L2, Link, Udp, open_link
@@ -29,6 +29,7 @@ from agent.security.frames import Algorithm, Key
 from agent.security.ring import KeyGroup
 from agent.station.config import AgentConfig
 from agent.station.realtime import prepare
+from agent.station.rehearse import beside, well
 from agent.station.wire import StationWire, goose_keys
 from benchmarks import decider, foreign
 from simulator import lan
@@ -83,10 +84,12 @@ class End:
 def open_end(own: int, other: int, routed: bool, secured: bool = True) -> End:
     """Publishes stream ``own`` and hears stream ``other``, on the cable of the namespace that we are in."""
     keys = KeyGroup((Key(1, Algorithm.HMAC_SHA256_128, SECRET, "bench"),)) if secured else None
-    data_set = report_data_set(ZONES, DEVICES)
-    heard = stream(other, routed)
+    return _opened(stream(own, routed), stream(other, routed), report_data_set(ZONES, DEVICES), keys, routed)
+
+
+def _opened(told: Stream, heard: Stream, data_set: DataSet[Report], keys: KeyGroup | None, routed: bool) -> End:
     link: Link = open_link(Udp((heard.group,), UDP_PORT) if routed else L2(CABLE, (heard.mac,)))
-    publisher = Publisher(stream(own, routed), data_set, keys, source=link.address or bytes(6))
+    publisher: Publisher[Report] = Publisher(told, data_set, keys, source=link.address or bytes(6))
     inbox = Inbox(link)
     return End(inbox, Endpoint(inbox, (publisher,), (Subscriber(heard, data_set, keys),)), publisher)
 
@@ -240,18 +243,13 @@ def _near(kind: str, routed: bool, agent: AgentConfig | None) -> End:
 
 def _neighbour(agent: AgentConfig, routed: bool) -> End:
     """One that picks up, and hears what the agent says to that."""
-    device = decider.neighbour(agent)
+    device = beside(agent)[0]
     data_set = report_data_set(len(agent.feeder.zones), len(agent.feeder.devices))
-    keys, heard = goose_keys(agent), agent.report_out
     own = next(peer.stream for peer in agent.reports_in if peer.device == device)
-    link: Link = open_link(Udp((heard.group,), UDP_PORT) if routed else L2(CABLE, (heard.mac,)))
-    publisher: Publisher[Report] = Publisher(own, data_set, keys, source=link.address or bytes(6))
-    inbox = Inbox(link)
-    endpoint = Endpoint(inbox, (publisher,), (Subscriber(heard, data_set, keys),))
-    return End(
-        inbox, endpoint, publisher, lambda _: decider.picked_up(agent, device, _now()),
-        lambda: decider.well(agent, device, _now()),
-    )  # fmt: skip
+    end = _opened(own, agent.report_out, data_set, goose_keys(agent), routed)
+    end.tell = lambda _: decider.picked_up(agent, device, _now())
+    end.over = lambda: well(agent, device, _now())
+    return end
 
 
 def _cables(kinds: Iterable[str], routed: bool) -> dict[str, tuple[lan.Host, lan.Host]]:

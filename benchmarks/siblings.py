@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from agent.mms.server import MmsServer
 from agent.mms.services import Services
 from agent.mms.tree import Tree
 from agent.station.eventlog import EventLog
+from benchmarks.mms_servers import free_port
 
 LINES = 20
 """Of the event log a turn."""
@@ -75,9 +75,7 @@ def _read(port: int) -> None:
 
 def main(folder: Path) -> None:
     """Until SIGTERM, which ends both."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     client = os.fork()
     if client == 0:
         _read(port)

@@ -11,9 +11,9 @@ from pathlib import Path
 from scl.assemble import NOWHERE, Network, assemble
 from scl.block import Document
 from scl.check import refuse
-from scl.model import Equipment, LNodeRef, Model
+from scl.model import Equipment, Model
 from scl.modelling import model_of
-from scl.primary_graph import Graph, graph_of, is_load_break
+from scl.primary_graph import Graph, graph_of, is_load_break, links
 from scl.problem import Problem, SclError
 from scl.ratings import Ratings
 from scl.read import parse
@@ -110,18 +110,14 @@ def _device(model: Model, graph: Graph, part: Equipment) -> Device:
     return with_settings(model, part, device)
 
 
-def _links(part: Equipment, *classes: str) -> list[LNodeRef]:
-    return [link for link in part.l_nodes if link.ln_class in classes and link.ied not in {"", "None"}]
-
-
 def agent_of(part: Equipment) -> str:
     """The IED whose CSWI controls the equipment; empty if none is linked."""
-    return next((link.ied for link in _links(part, "CSWI")), "")
+    return next((link.ied for link in links(part, "CSWI")), "")
 
 
 def breaker_of(part: Equipment) -> str:
     """The IED whose XCBR or XSWI is the equipment's mechanism; empty if none is linked."""
-    return next((link.ied for link in _links(part, "XCBR", "XSWI")), "")
+    return next((link.ied for link in links(part, "XCBR", "XSWI")), "")
 
 
 def merging_unit_of(model: Model, part: Equipment) -> str | None:
@@ -131,6 +127,6 @@ def merging_unit_of(model: Model, part: Equipment) -> str | None:
         (not any(terminal.node in ends for terminal in other.terminals), link.ied)
         for other in model.equipment
         if other.type == "CTR" and other.container == part.container
-        for link in _links(other, "TCTR")
+        for link in links(other, "TCTR")
     ]
     return min(beside)[1] if beside else None

@@ -52,6 +52,11 @@ def logical_node(model: Model, link: LNodeRef) -> LogicalNode | None:
     return device.nodes.get((link.prefix, link.ln_class, link.ln_inst)) if device else None
 
 
+def links(part: Equipment, *classes: str) -> list[LNodeRef]:
+    """The logical nodes of these classes that equipment is linked to, those of an IED."""
+    return [link for link in part.l_nodes if link.ln_class in classes and link.ied not in {"", "None"}]
+
+
 def is_switching_device(model: Model, equipment: Equipment) -> bool:
     """CBR, or DIS that is a load-break switch."""
     return equipment.type == "CBR" or is_load_break(model, equipment)

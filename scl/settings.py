@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from scl.model import Equipment, LNodeRef, LogicalNode, Model
-from scl.primary_graph import logical_node
+from scl.model import Equipment, LogicalNode, Model
+from scl.primary_graph import links, logical_node
 from scl.problem import Problem, Severity
 from scl.topology import Device, Pickups, Range
 
@@ -91,16 +91,14 @@ def _node(node: LogicalNode, where: str, number: int) -> Iterator[Problem]:
 
 
 def _linked(model: Model, part: Equipment, inst: str) -> list[LogicalNode]:
-    return [node for link in _links(part) if link.ln_inst == inst and (node := logical_node(model, link)) is not None]
-
-
-def _links(part: Equipment) -> list[LNodeRef]:
-    return [link for link in part.l_nodes if link.ln_class == "PTOC" and link.ied not in {"", "None"}]
+    return [
+        node for link in links(part, "PTOC") if link.ln_inst == inst and (node := logical_node(model, link)) is not None
+    ]
 
 
 def _groups(model: Model, part: Equipment) -> tuple[int, int]:
     """How many, and the active one."""
-    for link in _links(part):
+    for link in links(part, "PTOC"):
         ied = model.ieds.get(link.ied)
         holder = None if ied is None else ied.devices.get(link.ld_inst)
         for node in () if holder is None else holder.nodes.values():

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
+from agent.console import wide_console
 from agent.goose.outgoing import OutgoingError, outgoing_options, way_name
-from agent.goose.tools import FILE, Recording, keys_of, names_of, packets, source_options, wide_console
+from agent.goose.tools import FILE, Recording, keys_of, names_of, packets, source_options
 
 AUTHENTIC = {"yes": "authentic", "none": "not authenticated"}
 ORDINARY = ("first", "change", "repetition")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from agent.goose.tap import LINKTYPE_ETHERNET, CaptureError, Packet, Tap, read_capture, write_capture
 from agent.security.keys import KeyFileError
@@ -113,9 +112,3 @@ class Recording:
         write_capture(self._path, self._packets, self._link_type)
         if self._left_out:
             click.echo(f"{self._path}: the first {self._most} frames; {self._left_out} more were left out", err=True)
-
-
-def wide_console(**options: Any) -> Console:
-    """Where nobody's window sets a width, one that references fit into."""
-    console = Console(**options)
-    return console if console.is_terminal else Console(**options, width=max(console.width, 160))

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from agent.station import durable
+
 AUTHORITY = "ca"
 LIST = b"-----BEGIN X509 CRL-----"
 YEARS = timedelta(days=3652)
@@ -84,8 +86,8 @@ def renew(folder: Path, names: Iterable[str], days: int = 825) -> list[Path]:
                 builder = builder.add_extension(extension.value, extension.critical)
         certificate = builder.sign(signing, hashes.SHA256())
         public, private = _paths(folder, name)
-        _replace(private, _private(key), 0o600)
-        _replace(public, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        durable.replace(private, _private(key), 0o600)
+        durable.replace(public, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         made.append(public)
     return made
 
@@ -113,7 +115,7 @@ def revoke(folder: Path, names: Iterable[str], days: int = LIST_DAYS) -> int:
         .sign(signing, hashes.SHA256())
     )
     content = authority.public_bytes(serialization.Encoding.PEM) + made.public_bytes(serialization.Encoding.PEM)
-    _replace(public, content, 0o644)
+    durable.replace(public, content, 0o644)
     return len(on_it)
 
 
@@ -210,15 +212,3 @@ def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _replace(path: Path, content: bytes, mode: int) -> None:
-    """In one step: who reads the file meanwhile reads the former or the new one."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

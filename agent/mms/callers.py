@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from agent.mms.control_blocks import library
+from agent.mms.library import library
 
 
 class Caller(NamedTuple):

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
+
+from agent.mms.library import library
 
 READ: Final = 0
 NOWHERE: Final = "no/interface"
@@ -73,12 +74,3 @@ class GooseBlocks:
             self._sent = sent
             word = "enable" if sent else "disable"
             getattr(self._iec, f"IedServer_{word}GoosePublishing")(self._server)
-
-
-def library() -> ctypes.CDLL:
-    """The very library that the binding has loaded."""
-    for line in Path("/proc/self/maps").read_text(encoding="ascii", errors="replace").splitlines():
-        path = line.split()[-1]
-        if "libiec61850" in path and ".so" in path:
-            return ctypes.CDLL(path)
-    raise OSError("libiec61850 is not loaded")

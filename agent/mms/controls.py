@@ -111,17 +111,14 @@ class Controls:
             ("GGIO", "SPCSO1"): (False, CommandKind.AUTOMATION_ON, CommandKind.AUTOMATION_OFF),
         }
         problems = []
-        for device in tree.devices:
-            for node in device.nodes:
-                for data in node.objects:
-                    if not data.controllable:
-                        continue
-                    reference = f"{device.inst}/{node.name}.{data.name}"
-                    order = known.get((node.ln_class, data.name)) if not node.prefix else None
-                    if order is None:
-                        problems.append(f"{reference}: no order stands behind this control")
-                    else:
-                        self._control(reference, objects[reference], *order)
+        for device, node in tree.nodes():
+            for data in filter(lambda each: each.controllable, node.objects):
+                reference = f"{device.inst}/{node.name}.{data.name}"
+                order = known.get((node.ln_class, data.name)) if not node.prefix else None
+                if order is None:
+                    problems.append(f"{reference}: no order stands behind this control")
+                else:
+                    self._control(reference, objects[reference], *order)
         if problems:
             raise ModelError(problems)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from agent.mms.control_blocks import library
+from agent.mms.library import library
 
 LIST, OPEN = 0, 1
 """MmsFileServiceType; the rest writes."""

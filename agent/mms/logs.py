@@ -11,8 +11,8 @@ import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from agent.mms.control_blocks import library
 from agent.mms.journal import Datum, Entry, Journal
+from agent.mms.library import library
 from agent.mms.tree import Tree
 
 VALUE_MAX: Final = 8_000
@@ -45,9 +45,8 @@ class _Storage(ctypes.Structure):
 
 def references(tree: Tree) -> Iterator[str]:
     """``LD/LN$log`` of all logs."""
-    for device in tree.devices:
-        for node in device.nodes:
-            yield from (f"{device.inst}/{node.name}${log}" for log in node.logs)
+    for device, node in tree.nodes():
+        yield from (f"{device.inst}/{node.name}${log}" for log in node.logs)
 
 
 def keep(server: Any, tree: Tree, journal: Journal, failed: Callable[[str], None]) -> list[Any]:

@@ -22,7 +22,9 @@ from agent.mms import roles
 from agent.mms.association import Association, EndedError, Warden
 from agent.mms.audit import Audit
 from agent.mms.callers import Caller
+from agent.mms.limits import Limits
 from agent.mms.roles import EVERYTHING, Grant, Right
+from agent.mms.tcp import Patience, keep_alive
 from agent.mms.tls import Credentials, Identity, IdentityError, cause, load, peer_of, stamp_of
 
 HANDSHAKE_S: Final = 5.0
@@ -32,18 +34,9 @@ BACKLOG: Final = 128
 """Connections that wait to be taken, eight a turn: where this is full an honest client waits for a second."""
 LOOK_S: Final = 1.0
 """So often the certificate's files are looked at."""
+PATIENCE: Final = Patience(idle_s=30, again_s=10, lost_s=60)
+"""With a client that has gone without a word."""
 LOOPBACK: Final = "127.0.0.1"
-
-
-class Limits(NamedTuple):
-    """Of associations."""
-
-    clients: int = 8
-    of_address: int = 8
-    idle_s: float = 3600.0
-    """Nothing went over it in either direction for so long: it ends."""
-    session_s: float = 86_400.0
-    """It ends after so long: a new one has new keys, and its certificate is looked at again."""
 
 
 class Doorway(NamedTuple):
@@ -188,10 +181,7 @@ class Porter:
             client.setblocking(False)
             with contextlib.suppress(OSError):
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000)
+            keep_alive(client, PATIENCE)
             if self._credentials is None:
                 self._let_in(client, address, "", EVERYTHING, "", now)
                 continue

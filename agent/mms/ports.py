@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, Final
 
-from agent.mms.control_blocks import library
+from agent.mms.library import library
 
 CLIENTS_OF_PORT: Final = 4
 """One fewer than the library takes: it notices only when it is served that a client has gone."""

@@ -303,8 +303,12 @@ def refusal(request: Request) -> bytes:
 def frame(context: int, pdu: bytes) -> bytes:
     """An MMS PDU as it goes over TCP (in one frame: only short ones are made here)."""
     data = ber.encode(PDV, ber.encode_integer(CONTEXT, context) + ber.encode(SINGLE, pdu))
-    content = b"\x02\xf0\x80" + DATA_SPDU + ber.encode(PRESENTATION, data)
-    return b"\x03\x00" + (len(content) + 4).to_bytes(2) + content
+    return tpkt(b"\x02\xf0\x80" + DATA_SPDU + ber.encode(PRESENTATION, data))
+
+
+def tpkt(payload: bytes) -> bytes:
+    """A transport frame as it goes over TCP (RFC 1006)."""
+    return b"\x03\x00" + (len(payload) + 4).to_bytes(2) + payload
 
 
 def answer_of(pdu: Element) -> Answer | None:

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from agent.mms.build import Built
 from agent.mms.callers import Callers
-from agent.mms.control_blocks import library
+from agent.mms.library import library
 from agent.mms.tree import Node, Tree
 from scl.topology import Pickups
 
@@ -198,14 +198,13 @@ class SettingGroups:
 
 def _places(tree: Tree, built: Built, wanted: dict[tuple[str, str, str], int]) -> Any:
     """(pick-up value, handles) of the data objects that the model has."""
-    for device in tree.devices:
+    for device, node in tree.nodes():
         if device.inst not in built.group_blocks:
             continue
-        for node in device.nodes:
-            for (ln_class, inst, name), place in wanted.items():
-                handles = built.settings.get(f"{device.inst}/{node.name}.{name}.{VALUE}")
-                if handles is not None and _is(node, ln_class, inst):
-                    yield place, handles
+        for (ln_class, inst, name), place in wanted.items():
+            handles = built.settings.get(f"{device.inst}/{node.name}.{name}.{VALUE}")
+            if handles is not None and _is(node, ln_class, inst):
+                yield place, handles
 
 
 def unfollowed(tree: Tree, built: Built) -> list[str]:

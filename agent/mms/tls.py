@@ -63,10 +63,15 @@ def load(identity: Identity) -> Credentials:
         list_end = _list_end(identity.authority.read_bytes())
     except OSError as error:
         raise IdentityError(f"{error.filename or identity.authority}: {error.strerror}") from None
+    made.num_tickets = 0
+    return Credentials(restricted(made), stamp, name_of(seen), end_of(seen), list_end)
+
+
+def restricted(made: ssl.SSLContext) -> ssl.SSLContext:
+    """The context, with what IEC 62351-3 leaves of TLS."""
     made.set_ciphers(CIPHERS)
     made.options |= OPTIONS
-    made.num_tickets = 0
-    return Credentials(made, stamp, name_of(seen), end_of(seen), list_end)
+    return made
 
 
 def _own(identity: Identity) -> dict[str, Any]:

@@ -162,6 +162,12 @@ class Tree(NamedTuple):
         """Name of the logical device on the wire."""
         return device.ld_name or f"{self.ied}{device.inst}"
 
+    def nodes(self) -> Iterator[tuple[Device, Node]]:
+        """All logical nodes, each with its logical device, in order."""
+        for device in self.devices:
+            for node in device.nodes:
+                yield device, node
+
 
 def leaves(node: Node) -> Iterator[tuple[str, str, str]]:
     """(path below the node with dots, FC, kind) of all attributes without parts, in order."""

@@ -62,16 +62,15 @@ class Writer:
         for name, leaf in built.leaves.items():
             node_name, object_name, rest = name.split(".", 2)
             by_object.setdefault(f"{node_name}.{object_name}", {})[rest] = leaf
-        for device in tree.devices:
-            for node in device.nodes:
-                place = Place(node.prefix, node.ln_class, node.inst, _reference(node))
-                for data in node.objects:
-                    where = f"{device.inst}/{node.name}.{data.name}"
-                    row = row_of(node, data.name)
-                    groups = list(_groups(data, by_object.get(where, {})))
-                    main = next((name for name in MAIN if any(name in group.values for group in groups)), "")
-                    if groups:
-                        yield _Object(row, place, main, groups, data.configured)
+        for device, node in tree.nodes():
+            place = Place(node.prefix, node.ln_class, node.inst, _reference(node))
+            for data in node.objects:
+                where = f"{device.inst}/{node.name}.{data.name}"
+                row = row_of(node, data.name)
+                groups = list(_groups(data, by_object.get(where, {})))
+                main = next((name for name in MAIN if any(name in group.values for group in groups)), "")
+                if groups:
+                    yield _Object(row, place, main, groups, data.configured)
 
     # --- writing -----------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -97,20 +98,29 @@ def pki(
 
     Nothing is overwritten. The authority's key lies beside them: not for a real feeder.
     """
-    from agent.keyserver.pki import PkiError, enrol
+    from agent.keyserver.pki import enrol
 
     if not devices and not servers and not roles:
         raise click.UsageError("name a --device, a --server or a --role")
-    try:
+    with _written(folder):
         made = enrol(folder, devices, servers, _extensions(roles, area), days)
-    except PkiError as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"cannot write {folder}: {error.strerror}") from error
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "certificates": [path.name for path in made]}))
     else:
         click.echo(f"{folder}: {', '.join(path.name for path in made)}, authority ca.pem")
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """What certificates cannot be made for is one line."""
+    from agent.keyserver.pki import PkiError
+
+    try:
+        yield
+    except PkiError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _extensions(roles: tuple[str, ...], area: str) -> dict[str, bytes]:
@@ -143,15 +153,10 @@ def revoke(folder: Path, names: tuple[str, ...], days: int, as_json: bool) -> No
     Without a NAME the list is only made good for longer: where there is one it must be in time, or nobody is let in.
     Whoever trusts the authority needs the new ca.pem; agents and key servers notice that it has changed.
     """
-    from agent.keyserver.pki import PkiError
     from agent.keyserver.pki import revoke as put_on_list
 
-    try:
+    with _written(folder):
         listed = put_on_list(folder, names, days)
-    except PkiError as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"cannot write {folder}: {error.strerror}") from error
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "revoked": list(names), "listed": listed}))
     else:
@@ -170,15 +175,10 @@ def renew(folder: Path, names: tuple[str, ...], days: int, as_json: bool) -> Non
 
     The former certificate stays good until it is over: revoke it first if its key was lost.
     """
-    from agent.keyserver.pki import PkiError
     from agent.keyserver.pki import renew as make_anew
 
-    try:
+    with _written(folder):
         made = make_anew(folder, names, days)
-    except PkiError as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"cannot write {folder}: {error.strerror}") from error
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "certificates": [path.name for path in made]}))
     else:

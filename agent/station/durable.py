@@ -31,15 +31,17 @@ def _check(record: Any) -> int:
     return zlib.crc32(json.dumps(record, sort_keys=True, separators=(",", ":")).encode())
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
     """On disk when it returns: temporary file, fsync, rename, fsync of the directory. OSError: the former stands."""
-    stage(path, data)
+    stage(path, data, mode)
     settle(path)
 
 
-def stage(path: Path, data: bytes) -> None:
+def stage(path: Path, data: bytes, mode: int = 0o600) -> None:
     """The first half: on disk beside the former, which :func:`settle` has yet to replace by it."""
-    descriptor = os.open(_beside(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    beside = _beside(path)
+    beside.unlink(missing_ok=True)  # of a write that was cut short; whatever it is, nothing is written into it
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         view = memoryview(data)
         while view:

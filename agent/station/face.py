@@ -67,7 +67,7 @@ class Face:
         )
         self._porter: Porter | None = None
         self._alarms: Alarms | None = None
-        for reference in unfilled(node for device in tree.devices for node in device.nodes):
+        for reference in unfilled(node for _, node in tree.nodes()):
             self._log.append("mms_unfilled", now_us(), {"reference": reference})
 
     def listen(self, doorway: Doorway, alarms: Alarms) -> bool:

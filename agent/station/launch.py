@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.logic.messages import LockRecord
+from agent.mms.limits import Limits
 from agent.station import keyset, plain
 from agent.station.keeper import KeySource
 from agent.station.lockfile import lock
@@ -63,10 +64,10 @@ class Options:
     mms_private_key: Path | None = None
     mms_ca: Path | None = None
     mms_area: str = ""
-    mms_clients: int = 8
-    mms_clients_of_address: int = 8
-    mms_idle: float = 3600.0
-    mms_session: float = 86_400.0
+    mms_clients: int = Limits().clients
+    mms_clients_of_address: int = Limits().of_address
+    mms_idle: float = Limits().idle_s
+    mms_session: float = Limits().session_s
 
 
 def time_source(options: Options) -> TimeSource:
@@ -159,7 +160,7 @@ def doorway(options: Options) -> Doorway | None:
         raise RefusedError(["--mms-certificate, --mms-private-key and --mms-ca need --mms"])
     if not options.mms and not options.mms_plain:
         return None
-    from agent.mms.porter import Doorway, Limits
+    from agent.mms.porter import Doorway
     from agent.mms.tls import Identity, IdentityError, load, same_authority
 
     limits = Limits(options.mms_clients, options.mms_clients_of_address, options.mms_idle, options.mms_session)

@@ -35,6 +35,32 @@ LOAD_KW = 100.0
 FAULT_A = 3_000.0
 
 
+def position(agent: AgentConfig, device: int) -> Position:
+    """Where a device normally is."""
+    return Position.OPEN if agent.feeder.devices[device].normally_open else Position.CLOSED
+
+
+def well(agent: AgentConfig, device: int, upto_us: int) -> Report:
+    """What a device's agent says when nothing is the matter there."""
+    return Report(
+        position(agent, device), Level.QUIET, upto_us=upto_us, live_a=Live.LIVE, live_b=Live.LIVE, p_kw=LOAD_KW,
+        ready=True,
+    )  # fmt: skip
+
+
+def quiet(now: int) -> Measurement:
+    """What the core says when nothing is the matter."""
+    return Measurement(Level.QUIET, upto_us=now - 1_000, current_zero=False, p_kw=LOAD_KW, live_a=Live.LIVE)
+
+
+def beside(agent: AgentConfig) -> list[int]:
+    """Devices heard of that share a zone with the agent's own."""
+    devices = agent.feeder.devices
+    own = {devices[agent.device].zone_a, devices[agent.device].zone_b}
+    heard = (peer.device for peer in agent.reports_in)
+    return [device for device in heard if {devices[device].zone_a, devices[device].zone_b} & own]
+
+
 class _Nowhere:
     """A link without a wire; also the outbox of the rehearsal."""
 
@@ -94,27 +120,18 @@ class _Play:
 
     def begin(self) -> None:
         """Everybody is well and the feeder carries load."""
-        both = BreakerStatus(self.position(self.agent.device), Live.LIVE, Live.LIVE)
+        both = BreakerStatus(position(self.agent, self.agent.device), Live.LIVE, Live.LIVE)
         self.engine.start(self.now)
         self.engine.breaker(both, self.now)
-        self.engine.measured(self.quiet(), self.now, force=True)
+        self.engine.measured(quiet(self.now), self.now, force=True)
         for device in self.peers:
             self.hear(device, self.well(device))
         self.now += READY_US
-        self.engine.measured(self.quiet(), self.now, force=True)
+        self.engine.measured(quiet(self.now), self.now, force=True)
         self.engine.timer(self.now)
 
-    def position(self, device: int) -> Position:
-        return Position.OPEN if self.agent.feeder.devices[device].normally_open else Position.CLOSED
-
-    def quiet(self) -> Measurement:
-        return Measurement(Level.QUIET, upto_us=self.now - 1_000, current_zero=False, p_kw=LOAD_KW, live_a=Live.LIVE)
-
     def well(self, device: int) -> Report:
-        return Report(
-            self.position(device), Level.QUIET, upto_us=self.now - 1_000, live_a=Live.LIVE, live_b=Live.LIVE,
-            p_kw=LOAD_KW, ready=True,
-        )  # fmt: skip
+        return well(self.agent, device, self.now - 1_000)
 
     def ours(self, direction: Direction) -> None:
         """We pick up, nobody else does: claim, trip, open."""
@@ -143,7 +160,7 @@ class _Play:
         )
         self.hear(device, report)
         self.now += 3_000
-        self.engine.measured(self.quiet(), self.now, force=True)
+        self.engine.measured(quiet(self.now), self.now, force=True)
         self.engine.timer(self.now)
         claim = report._replace(claim_number=9, claim_zones=1 << zone, claim_us=self.now, locked_b=True)
         self.hear(device, claim)
@@ -167,10 +184,7 @@ class _Play:
 def rehearse(agent: AgentConfig, now: int, rounds: int = ROUNDS) -> frozenset[str]:
     """Play. ``now``: µs UTC; nothing is sent, written or remembered. Returns the names of the events played."""
     played: set[str] = set()
-    feeder = agent.feeder
-    mine = {feeder.devices[agent.device].zone_a, feeder.devices[agent.device].zone_b}
-    heard = [peer.device for peer in agent.reports_in]
-    near = [i for i in heard if {feeder.devices[i].zone_a, feeder.devices[i].zone_b} & mine]
+    near = beside(agent)
     for number in range(rounds):
         play = _Play(agent, now - 5_000_000, played)
         play.begin()

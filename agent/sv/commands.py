@@ -15,8 +15,9 @@ from typing import Any
 
 import click
 
+from agent.console import wide_console
 from agent.goose.outgoing import OutgoingError, outgoing_options, way_name
-from agent.goose.tools import FILE, Recording, keys_of, names_of, packets, source_options, wide_console
+from agent.goose.tools import FILE, Recording, keys_of, names_of, packets, source_options
 
 KEPT_MAX = 500_000
 REDRAW_S = 0.25

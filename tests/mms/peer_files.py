@@ -17,7 +17,7 @@ from typing import Any
 
 import pyiec61850.pyiec61850 as iec
 
-from agent.mms.control_blocks import library
+from agent.mms.library import library
 
 RECEIVED = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint8), ctypes.c_uint32)
 

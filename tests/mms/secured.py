@@ -17,8 +17,9 @@ from agent.keyserver.pki import enrol
 from agent.logic.messages import CommandKind, CommandResult, Refusal
 from agent.mms.audit import Audit
 from agent.mms.callers import Callers
+from agent.mms.limits import Limits
 from agent.mms.model import IedState
-from agent.mms.porter import Doorway, Limits, Porter
+from agent.mms.porter import Doorway, Porter
 from agent.mms.roles import DEFINITION, Role, Token, encode
 from agent.mms.server import MmsServer
 from agent.mms.services import NO_SERVICES, Services

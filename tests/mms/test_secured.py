@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from agent.keyserver.pki import enrol, renew, revoke
 from agent.logic.messages import CommandKind
-from agent.mms.porter import HANDSHAKE_S, Limits
+from agent.mms.limits import Limits
+from agent.mms.porter import HANDSHAKE_S
 from agent.mms.tls import Identity, IdentityError, load
 from agent.mms.tree import Tree
 from tests.mms.secured import SERVER, SecuredLab, identity, make_pki, roles

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from agent.mms.server import MmsServer
 from agent.mms.services import NO_SERVICES
 from agent.mms.tree import Tree
 from agent.mms.wiring import ROWS, Place
-from tests.mms.lab import in_memory
+from tests.mms.lab import free_port, in_memory
 
 pytestmark = pytest.mark.peer
 
@@ -79,12 +78,6 @@ class FakeBrain:
     def answer(self, identifier: int) -> CommandResult | None:
         self.asked += 1
         return None if self.asked < 5 else CommandResult(identifier, self.refusal is Refusal.NONE, self.refusal)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def exchange(tree: Tree, state: IedState, brain: FakeBrain, order: str) -> dict[str, object]:

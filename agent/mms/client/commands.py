@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from agent.console import wide_console
 from agent.mms.client.options import complete_reference, remember, run, server_options, target
 
 REDRAW_S = 0.1
@@ -58,7 +59,7 @@ def browse(reference: str, types: bool, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps({"server": str(server), **show.document(model)}))
     else:
-        _console().print(show.tree(str(server), model, reference))
+        wide_console().print(show.tree(str(server), model, reference))
 
 
 @mms.command()
@@ -76,7 +77,7 @@ def read(references: tuple[str, ...], as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps({"server": str(server), "values": rows}))
     else:
-        _console().print(show.values(rows))
+        wide_console().print(show.values(rows))
     if any("error" in row for row in rows):
         sys.exit(1)
 
@@ -146,7 +147,7 @@ def watch(
     with contextlib.suppress(KeyboardInterrupt):
         run(_watch(watching, blocks, seconds, count, as_json))
     if not as_json:
-        _console().print(watching.board.table())
+        wide_console().print(watching.board.table())
     if not watching.board.reports or watching.board.losses:
         sys.exit(1)
 
@@ -164,7 +165,7 @@ async def _watch(
         return enough()
 
     async def live() -> None:
-        with Live(watching.board.table(), console=_console(), auto_refresh=False, transient=True) as view:
+        with Live(watching.board.table(), console=wide_console(), auto_refresh=False, transient=True) as view:
 
             async def draw() -> None:
                 # At its own pace: drawing at every report would hold up a storm of them.
@@ -297,7 +298,7 @@ def files(folder: str, as_json: bool, **options: Any) -> None:
             str(file.size),
             "" if file.modified is None else f"{file.modified:%Y-%m-%d %H:%M:%S}Z",
         )
-    _console().print(made)
+    wide_console().print(made)
 
 
 @mms.command()
@@ -326,10 +327,3 @@ def fetch(path: str, out: Path | None, as_json: bool, **options: Any) -> None:
         beside.unlink(missing_ok=True)
     told = {"server": str(server), "path": path, "file": str(place), "size": size}
     click.echo(json.dumps(told) if as_json else f"{place}: {size} octets")
-
-
-def _console() -> Any:
-    """As wide as the terminal, or wide enough for references where there is none."""
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=160)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lxml import etree
 from open61850.mms.pdu import ObjectName
 
+from agent.mms.client.reports import block_reference
 from scl.elements import tag
 from scl.model import children
 
@@ -41,15 +42,9 @@ class ServerDescription(NamedTuple):
     def block(self, base: str) -> BlockDescription | None:
         """By the name of the block or of one of its instances."""
         for block in self.blocks:
-            if base == block.base or base in (name_of(instance) for instance in block.instances):
+            if base == block.base or base in (block_reference(instance) for instance in block.instances):
                 return block
         return None
-
-
-def name_of(instance: ObjectName) -> str:
-    """``LD/LN.name`` of ``LN$BR$name``."""
-    node, _, name = instance.item.split("$")
-    return f"{instance.domain}/{node}.{name}"
 
 
 def servers(root: etree._Element) -> list[ServerDescription]:

@@ -185,7 +185,7 @@ class Endpoint:
             self._frame_out(bytes([2, requests.DATA_TPDU, 0x80 if last else 0]) + message[start : start + room])
 
     def _frame_out(self, payload: bytes) -> None:
-        self._out.append(b"\x03\x00" + (len(payload) + 4).to_bytes(2) + payload)
+        self._out.append(requests.tpkt(payload))
 
     # --- in ----------------------------------------------------------------------------------------------------------
 

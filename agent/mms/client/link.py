@@ -21,12 +21,15 @@ from open61850.mms.pdu import InformationReport
 from agent.keyserver.tls import Identity, cause, context, name_of, stamp_of
 from agent.mms.client.endpoint import Answer, Ended, Endpoint, Event, Misunderstood, Opened, Told
 from agent.mms.client.errors import LostError, RefusedError, SilentError, UnreachableError
-from agent.mms.tls import CIPHERS, OPTIONS
+from agent.mms.tcp import Patience, keep_alive
+from agent.mms.tls import restricted
 
 PORTION: Final = 8
 """Messages worked off before others have their turn."""
 AHEAD_MAX: Final = 256 * 1024
 GOODBYE_S: Final = 0.5
+PATIENCE: Final = Patience(idle_s=10, again_s=5, lost_s=20)
+"""With a server that has gone without a word."""
 
 Reported = Callable[[InformationReport], None]
 
@@ -45,10 +48,7 @@ class Credentials:
         """For a new connection; IdentityError."""
         stamp = stamp_of(self.identity)
         if self._context is None or stamp != self._stamp:
-            made = context(self.identity, server=False)
-            made.set_ciphers(CIPHERS)
-            made.options |= OPTIONS
-            self._context, self._stamp = made, stamp
+            self._context, self._stamp = restricted(context(self.identity, server=False)), stamp
         return self._context
 
 
@@ -178,7 +178,9 @@ class Link(asyncio.Protocol):
         """TCP, or TLS with the handshake over."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        _keep_alive(transport.get_extra_info("socket"))
+        end = transport.get_extra_info("socket")
+        if end is not None:
+            keep_alive(end, PATIENCE)
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
             wrong = wrong_name(secured.getpeercert(), self.server.name or self.server.host)
@@ -267,16 +269,6 @@ def wrong_name(certificate: Any, expected: str) -> str:
     if expected.casefold() in (name.casefold() for name in names):
         return ""
     return f"the certificate is that of {' or '.join(names)}, not of {expected}"
-
-
-def _keep_alive(end: socket.socket | None) -> None:
-    if end is None:
-        return
-    with contextlib.suppress(OSError):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
 
 
 def _reason(error: Exception) -> str:

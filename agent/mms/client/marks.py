@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Final
 
+from agent.station import durable
+
 WRITE_EVERY_S: Final = 0.2
 VERSION: Final = 1
+MODE: Final = 0o666
+"""Less what the user's umask takes away: there is no secret in it."""
 
 
 class MarksError(ValueError):
@@ -77,7 +80,7 @@ class Marks:
             "taken": {server: {k: v.hex() for k, v in marks.items()} for server, marks in self._marks.items()},
         }
         try:
-            await asyncio.to_thread(_replace, self._path, json.dumps(content, indent=1))
+            await asyncio.to_thread(durable.replace, self._path, json.dumps(content, indent=1).encode(), MODE)
         except OSError:
             self._dirty = True
             raise
@@ -98,17 +101,3 @@ def _read(path: Path) -> dict[str, dict[str, bytes]]:
         if isinstance(error, MarksError):
             raise
         raise MarksError(f"{path}: no file of marks ({type(error).__name__}: {error})") from None
-
-
-def _replace(path: Path, content: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

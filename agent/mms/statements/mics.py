@@ -20,8 +20,7 @@ def page(of: Offered) -> Page:
 def _nodes(of: Offered) -> Table:
     rows = tuple(
         (f"`{of.tree.domain(device)}/{node.name}`", node.ln_class, ", ".join(_object(data) for data in node.objects))
-        for device in of.tree.devices
-        for node in device.nodes
+        for device, node in of.tree.nodes()
     )
     return Table("Logical nodes", "", ("logical node", "class", "data objects"), rows)
 
@@ -32,20 +31,16 @@ def _object(data: DataObject) -> str:
 
 def _classes(of: Offered) -> Table:
     used: dict[str, set[str]] = {}
-    for device in of.tree.devices:
-        for node in device.nodes:
-            for data in node.objects:
-                used.setdefault(data.cdc, set()).update(attribute.name for attribute in data.attributes)
+    for _, node in of.tree.nodes():
+        for data in node.objects:
+            used.setdefault(data.cdc, set()).update(attribute.name for attribute in data.attributes)
     rows = tuple((cdc, ", ".join(sorted(names)) or "sub data objects only") for cdc, names in sorted(used.items()))
     return Table("Common data classes", "", ("class", "data attributes used"), rows)
 
 
 def _private(of: Offered) -> Table:
     rows = tuple(
-        (f"`{node.name}.{data.name}`", data.cdc, space)
-        for device in of.tree.devices
-        for node in device.nodes
-        for data, space in _spaces(node)
+        (f"`{node.name}.{data.name}`", data.cdc, space) for _, node in of.tree.nodes() for data, space in _spaces(node)
     )
     text = "Data objects with a name space of their own (dataNs)."
     return Table("Extensions", text, ("data object", "class", "name space"), rows)

@@ -53,16 +53,16 @@ class Offered(NamedTuple):
     @property
     def groups(self) -> int:
         """Setting groups of the largest control block."""
-        found = [node.groups.groups for device in self.tree.devices for node in device.nodes if node.groups is not None]
+        found = [node.groups.groups for _, node in self.tree.nodes() if node.groups is not None]
         return max(found, default=0)
 
     def classes(self) -> Counter[str]:
         """Logical nodes by class."""
-        return Counter(node.ln_class for device in self.tree.devices for node in device.nodes)
+        return Counter(node.ln_class for _, node in self.tree.nodes())
 
     def _reports(self, buffered: bool) -> int:
-        nodes = (node for device in self.tree.devices for node in device.nodes)
-        return sum(len(report.names) for node in nodes for report in node.reports if report.buffered == buffered)
+        reports = (report for _, node in self.tree.nodes() for report in node.reports)
+        return sum(len(report.names) for report in reports if report.buffered == buffered)
 
 
 def offered(root: etree._Element, ied: str) -> Offered:
@@ -74,12 +74,10 @@ def offered(root: etree._Element, ied: str) -> Offered:
     declared: dict[str, Mapping[str, str]] = {}
     for services in element.iter("{*}Services"):
         declared.update(_services(services, ""))
-    nodes = [node for device in tree.devices for node in device.nodes]
-    found = frozenset((path.rpartition(".")[2], fc) for node in nodes for path, fc, _ in leaves(node))
+    found = frozenset((path.rpartition(".")[2], fc) for _, node in tree.nodes() for path, fc, _ in leaves(node))
     controls = tuple(
         control
-        for device in tree.devices
-        for node in device.nodes
+        for device, node in tree.nodes()
         for data in node.objects
         for control in _controls(data, f"{device.inst}/{node.name}.{data.name}")
     )

@@ -78,7 +78,7 @@ def _models(of: Offered) -> tuple[Line, ...]:
     return (
         Line("M1", "logical device", True, f"{len(of.tree.devices)}"),
         Line("M2", "logical node", True, f"{sum(of.classes().values())}"),
-        Line("M3", "data", True, f"{sum(len(n.objects) for d in of.tree.devices for n in d.nodes)} data objects"),
+        Line("M3", "data", True, f"{sum(len(node.objects) for _, node in of.tree.nodes())} data objects"),
         Line("M4", "data set", True, f"{of.blocks.get('DataSet', 0)} DataSet"),
         Line("M5", "substitution", ("subEna", "SV") in of.leaves, "attributes with FC SV"),
         Line("M6", "setting group control", of.groups > 0, f"{of.groups} groups"),
@@ -143,11 +143,7 @@ def _settings(of: Offered) -> tuple[Line, ...]:
 
 def _reports(of: Offered) -> tuple[Line, ...]:
     updates = any(
-        _updates(attribute)
-        for device in of.tree.devices
-        for node in device.nodes
-        for data in node.objects
-        for attribute in data.attributes
+        _updates(attribute) for _, node in of.tree.nodes() for data in node.objects for attribute in data.attributes
     )
     found = []
     for code, kind, count, constraint in (

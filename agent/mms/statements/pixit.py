@@ -4,8 +4,8 @@ code works with. Pure."""
 from __future__ import annotations
 
 from agent.mms import association, controls, porter, requests, server
+from agent.mms.limits import Limits
 from agent.mms.model import ADD_CAUSE
-from agent.mms.porter import Limits
 from agent.mms.roles import RIGHTS, Right
 from agent.mms.statements.offered import Control, Offered
 from agent.mms.statements.page import Page, Table, answer
@@ -38,7 +38,7 @@ def _associations() -> Table:
         ("longest message", f"{requests.MESSAGE_MAX} octets", "or the association is ended"),
         ("unread by a client", f"{association.WAITING_MAX} octets", "or the association is ended"),
         ("requests without an answer", f"{association.PENDING_MAX}", "writes, controls, files; or it is ended"),
-        ("link lost", "60 s", "TCP user time-out; keep-alive after 30 s"),
+        ("link lost", f"{porter.PATIENCE.lost_s} s", f"TCP user time-out; keep-alive after {porter.PATIENCE.idle_s} s"),
         ("transport, session, presentation selectors", "any", "not compared"),
         ("authentication", "certificate", "TLS; none on a plain listener; nothing in ACSE"),
         ("what is not understood", "the association is ended", "`mms_ended` with the reason"),
@@ -55,10 +55,7 @@ def _rights() -> Table:
 
 def _reports(of: Offered) -> Table:
     rows = tuple(
-        _report(f"{node.name}.{report.name}", report)
-        for device in of.tree.devices
-        for node in device.nodes
-        for report in node.reports
+        _report(f"{node.name}.{report.name}", report) for _, node in of.tree.nodes() for report in node.reports
     )
     headings = ("control block", "kind", "instances", "triggers as configured", "buffer time", "integrity period")
     return Table("Reports", "", headings, rows)
@@ -92,8 +89,7 @@ def _causes() -> Table:
 def _goose(of: Offered) -> Table:
     rows = tuple(
         (f"`{node.name}.{block.name}`", block.data_set, f"{block.conf_rev}", f"{block.min_ms} ms", f"{block.max_ms} ms")
-        for device in of.tree.devices
-        for node in device.nodes
+        for _, node in of.tree.nodes()
         for block in node.goose
     )
     return Table("GOOSE", "", ("control block", "data set", "confRev", "shortest", "longest"), rows)
