@@ -158,7 +158,7 @@ def test_only_who_edits_confirms_and_only_by_true(lab: Lab, keeper: Keeper) -> N
 
 
 def test_a_full_disk_refuses_and_changes_nothing(lab: Lab, keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(durable, "stage", full)
