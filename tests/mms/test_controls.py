@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from iec61850 import ControlModel, IedConnection, IedError, OriginValue
 from lxml import etree
 from open61850.data import IECData
 from open61850.mms import control
@@ -38,6 +40,7 @@ from agent.mms.server import MmsServer
 from agent.mms.services import NO_SERVICES
 from agent.mms.tree import Tree
 from tests.logic.lab import MS, Lab, feeder
+from tests.mms import desk
 from tests.mms.lab import free_port, in_memory
 
 READY = IedState(
@@ -99,10 +102,17 @@ class World:
         self.port = free_port()
         self.wrong = ""
         self.failures: list[str] = []
+        self.local = False
+        """The switch at the device, local or remote."""
+        self.away = False
+        """The protection process is."""
+        self.polls = 0
         self._results: dict[int, CommandResult] = {}
         self._orders = 0
         self._was = (0, False)
         self._tree = tree
+        tell = self.lab.tell
+        self.lab.tell = lambda i, status: tell(i, status._replace(local=self.local))  # type: ignore[method-assign]
         self._up, self._down = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -115,9 +125,20 @@ class World:
     @property
     def blocked(self) -> bool:
         state = self.brain.state
-        return bool(state.locked_a or state.locked_b or state.tagged)
+        return bool(state.locked_a or state.locked_b or state.tagged) or self.local
+
+    def turn(self, local: bool | None = None, away: bool | None = None) -> None:
+        """Local or remote; away or back. Both the brain and the server know it at the end."""
+        with self.lock:
+            self.local = self.local if local is None else local
+            self.away = self.away if away is None else away
+            self.lab.tell(0, self.lab.statuses[0] or BreakerStatus())
+            known = self.polls + 2
+        _until(lambda: self.polls >= known)
 
     def _submit(self, kind: CommandKind, origin: str) -> int:
+        if self.away:
+            return 0
         self._orders += 1
         self.lab.act(0, self.brain.command(Command(kind, self._orders, origin, False), self.lab.now))
         return self._orders
@@ -129,7 +150,8 @@ class World:
         return None
 
     def _state(self) -> IedState:
-        return IedState(self.brain.last_report or Report(), self.lab.statuses[0] or BreakerStatus(), True, True, True)
+        breaker = (self.lab.statuses[0] or BreakerStatus())._replace(local=self.local)
+        return IedState(self.brain.last_report or Report(), breaker, True, True, not self.away)
 
     def _run(self) -> None:
         server = MmsServer(self._tree, self._submit, self._answer, services=in_memory(NO_SERVICES))
@@ -140,6 +162,7 @@ class World:
                 server.poll()
                 self.run(5)
                 server.update(self._state(), time.time_ns() // 1000)
+                self.polls += 1
             time.sleep(0.001)
         server.close()
         self.failures = server.failures
@@ -150,7 +173,7 @@ class World:
             self.lab.run(5 * MS)
             moving, blocked = self.lab.moving[0], self.blocked
             if moving == CLOSING != self._was[0] and blocked and self._was[1]:
-                self.wrong = "it began to close while locked out or tagged"
+                self.wrong = "it began to close while locked out, tagged or local"
             self._was = moving, blocked
 
     def close(self) -> None:
@@ -185,57 +208,138 @@ def world(tree: Tree) -> Iterator[World]:
         made.close()
 
 
+SELECTED_S = 0.5
+"""sboTimeout of the server below."""
+
+
+class Plain:
+    """A client that sends what it is told to, in any order (open61850)."""
+
+    def __init__(self, port: int) -> None:
+        self._client = MmsClient.connect("127.0.0.1", port, timeout=20.0)
+        self._number = 0
+
+    def _value(self, value: bool, test: bool, wrong_number: bool) -> IECData:
+        number = self._number + (7 if wrong_number else 0)
+        return oper_value(value, origin=Origin(3, b"plain"), ctl_num=number, test=test, synchro_check=False)
+
+    def select(self, value: bool) -> bool:
+        self._number += 1
+        return write(self._client, "SBOw", self._value(value, False, False))
+
+    def operate(self, value: bool, test: bool, wrong_number: bool) -> bool:
+        return write(self._client, "Oper", self._value(value, test, wrong_number))
+
+    def cancel(self) -> bool:
+        value = cancel_value(True, origin=Origin(3, b"plain"), ctl_num=self._number)
+        return write(self._client, "Cancel", value)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class Whole:
+    """A client that has the control model itself, and waits for the end of an operation (iec61850, in Rust)."""
+
+    def __init__(self, port: int) -> None:
+        self._loop = asyncio.Runner()
+        self._connection = self._loop.run(
+            IedConnection.connect(f"127.0.0.1:{port}", timeout_ms=20_000, request_timeout_ms=1_000)
+        )
+        self._object = self._connection.create_control_object(f"{DOMAIN}/CSWI1.Pos", ControlModel.SBO_ENHANCED)
+        self._object.set_origin(OriginValue(3, b"whole"))
+        self._object.set_synchro_check(False)
+
+    def _done(self, what: Any) -> bool:
+        try:
+            return bool(self._loop.run(what).success)
+        except IedError:
+            return False
+
+    def select(self, value: bool) -> bool:
+        self._object.set_test(False)
+        return self._done(self._object.select_with_value(value))
+
+    def operate(self, value: bool, test: bool, wrong_number: bool) -> bool:
+        self._object.set_test(test)
+        if wrong_number:
+            self._object.set_ctl_num(77)
+        return self._done(self._object.operate(value))
+
+    def cancel(self) -> bool:
+        return self._done(self._object.cancel(True))
+
+    def close(self) -> None:
+        self._loop.run(self._connection.disconnect())
+        self._loop.close()
+
+
+KINDS = (Plain, Whole, Plain)
+
+
 def machine(tree: Tree) -> type[RuleBasedStateMachine]:
-    """Two clients, and what else happens to a breaker."""
+    """Three clients of two kinds, and what else happens to a breaker."""
 
     class Clients(RuleBasedStateMachine):
         @initialize()
         def begin(self) -> None:
             self.world = World(tree)
-            self.clients = [self._client(), self._client()]
-            self.holder = -1
-            self.numbers = [0, 0]
+            self.clients = [kind(self.world.port) for kind in KINDS]
+            self._let_go()
 
-        def _client(self) -> MmsClient:
-            return MmsClient.connect("127.0.0.1", self.world.port, timeout=20.0)
+        def _let_go(self) -> None:
+            self.holder, self.until = -1, 0.0
 
-        def _value(self, who: int, value: bool, test: bool = False, wrong_number: bool = False) -> IECData:
-            number = self.numbers[who] + (7 if wrong_number else 0)
-            origin = Origin(3, b"client%d" % who)
-            return oper_value(value, origin=origin, ctl_num=number, test=test, synchro_check=False)
+        def _holds(self, who: int) -> bool:
+            """It may: a selection whose time is nearly over is nobody's business here."""
+            return self.holder == who or (self.holder >= 0 and time.monotonic() > self.until)
 
-        @rule(who=st.integers(0, 1), value=st.booleans())
+        @rule(who=st.integers(0, 2), value=st.booleans())
         def select(self, who: int, value: bool) -> None:
-            self.numbers[who] += 1
-            if write(self.clients[who], "SBOw", self._value(who, value)):
-                assert self.holder in (-1, who), "two clients hold the selection"
-                self.holder = who
+            if self.clients[who].select(value):
+                assert self.holder == -1 or self._holds(who), "two clients hold the selection"
+                assert not self.world.away, "selected without a protection process"
+                self.holder, self.until = who, time.monotonic() + SELECTED_S * 0.6
 
-        @rule(who=st.integers(0, 1), value=st.booleans(), test=st.booleans(), wrong=st.booleans())
+        @rule(who=st.integers(0, 2), value=st.booleans(), test=st.booleans(), wrong=st.booleans())
         def operate(self, who: int, value: bool, test: bool, wrong: bool) -> None:
-            taken = write(self.clients[who], "Oper", self._value(who, value, test, wrong))
-            assert not (taken and self.holder != who), "operated without a selection of its own"
+            if self.clients[who].operate(value, test, wrong):
+                assert self._holds(who), "operated without a selection of its own"
+                assert not self.world.away, "operated without a protection process"
+                assert not (value and self.world.local), "closed from afar while local"
             if who == self.holder:
-                self.holder = -1
+                self._let_go()
 
-        @rule(who=st.integers(0, 1))
+        @rule(who=st.integers(0, 2))
         def cancel(self, who: int) -> None:
-            value = cancel_value(True, origin=Origin(3, b"client%d" % who), ctl_num=self.numbers[who])
-            if write(self.clients[who], "Cancel", value) and who == self.holder:
-                self.holder = -1
+            if self.clients[who].cancel() and who == self.holder:
+                self._let_go()
 
-        @rule(who=st.integers(0, 1))
+        @rule(who=st.integers(0, 2))
         def leave(self, who: int) -> None:
             self.clients[who].close()
             if who == self.holder:
-                self.holder = -1
+                self._let_go()
             time.sleep(0.05)
-            self.clients[who] = self._client()
+            self.clients[who] = KINDS[who](self.world.port)
+
+        @rule()
+        def outlive_the_selection(self) -> None:
+            time.sleep(SELECTED_S * 1.2)
+            self._let_go()
 
         @rule(kind=st.sampled_from([CommandKind.TAG, CommandKind.UNTAG, CommandKind.RELEASE]))
         def at_the_device(self, kind: CommandKind) -> None:
             with self.world.lock:
                 self.world.lab.command("F", kind)
+
+        @rule(local=st.booleans())
+        def turn_the_switch(self, local: bool) -> None:
+            self.world.turn(local=local)
+
+        @rule(away=st.booleans())
+        def lose_the_protection_process(self, away: bool) -> None:
+            self.world.turn(away=away)
 
         @rule()
         def fault(self) -> None:
@@ -263,13 +367,36 @@ def machine(tree: Tree) -> type[RuleBasedStateMachine]:
     return Clients
 
 
-def test_no_sequence_of_requests_closes_what_must_stay_open(tree: Tree) -> None:
+def test_no_sequence_of_requests_closes_what_must_stay_open(scd: bytes) -> None:
+    tree = desk.modelled(scd, "sbo-with-enhanced-security", sboTimeout=str(int(SELECTED_S * 1000)))
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine(tree),
         settings=settings(
             max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+def test_both_kinds_of_clients_operate_and_are_refused(scd: bytes) -> None:
+    """Else the machine above would prove nothing of them; and local, and away, hold each of them off."""
+    tree = desk.modelled(scd, "sbo-with-enhanced-security", sboTimeout=str(int(SELECTED_S * 1000)))
+    with world(tree) as there:
+        for kind in (Plain, Whole):
+            client = kind(there.port)
+            for value in (False, True):
+                assert client.select(value)
+                assert client.operate(value, False, False)
+                _until(lambda v=value: there.lab.closed[0] is v)  # type: ignore[misc]
+                time.sleep(0.1)
+            for off in ({"local": True}, {"away": True}):
+                there.turn(**off)
+                assert not client.select(False)
+                there.turn(**dict.fromkeys(off, False))
+            assert client.select(False)
+            time.sleep(SELECTED_S * 1.2)
+            assert not client.operate(False, False, False)
+            assert there.lab.closed[0]
+            client.close()
 
 
 def test_a_close_past_the_gate_would_be_noticed(tree: Tree) -> None:
