@@ -113,12 +113,13 @@ int frame_open_session(const uint8_t *datagram, size_t length, frame_view *view)
     if (end == length) return 0;
     if (datagram[end] != 0x85) return -1;
     size_t tail = length - end - 1;
-    if (tail >= 1 && datagram[end + 1] == tail - 1) tail--;
-    if (tail < trailing_iv) return -1;
+    int (*fits)(size_t) = trailing_iv || view->iv ? is_gmac_length : is_hmac_length;
+    /* A length octet, or by chance the first octet of what has none: then one octet less would be no MAC's length. */
+    if (tail > trailing_iv && datagram[end + 1] == tail - 1 && fits(tail - 1 - trailing_iv)) tail--;
+    if (tail < trailing_iv || !fits(tail - trailing_iv)) return -1;
     view->mac_length = tail - trailing_iv;
     view->mac = datagram + length - view->mac_length;
     if (trailing_iv) view->iv = view->mac - IV;
-    if (!(view->iv ? is_gmac_length(view->mac_length) : is_hmac_length(view->mac_length))) return -1;
     view->secured = 1;
     view->signed_from = datagram;
     view->signed_length = end;

@@ -89,6 +89,26 @@ def test_what_the_python_side_signs_the_receiver_believes(algorithm: Algorithm) 
         assert counted(core) == {}
 
 
+@pytest.mark.parametrize("algorithm", [Algorithm.HMAC_SHA256_128, Algorithm.AES_GMAC_64, Algorithm.AES_GMAC_128])
+def test_a_signature_without_length_may_begin_like_one(algorithm: Algorithm) -> None:
+    """One in 256 does: its first octet is as great as what follows it is long."""
+    theirs = make_key(7, algorithm, SECRET)
+    apdu = parse(source(None).frame(SECOND, 5), ETHERTYPE_SV).apdu
+    octets, bare = (
+        b"",
+        {Algorithm.HMAC_SHA256_128: 16, Algorithm.AES_GMAC_64: 20, Algorithm.AES_GMAC_128: 28}[algorithm],
+    )
+    for number in range(20_000):
+        envelope = session.SessionEnvelope(0x4001, session.SV, key=theirs, profile=session.SISCO, number=number)
+        octets = envelope.seal(apdu)
+        if octets[-bare] == bare - 1:
+            break
+    assert octets[-bare] == bare - 1
+    core = receiver((of(theirs),))
+    assert core.frame(octets, at(5)), octets.hex()
+    assert counted(core) == {}
+
+
 @pytest.mark.parametrize("link", [None, MULTICAST])
 @pytest.mark.parametrize("algorithm", GMACS)
 def test_any_changed_octet_of_a_gmac_frame_is_noticed(algorithm: Algorithm, link: Multicast | None) -> None:
